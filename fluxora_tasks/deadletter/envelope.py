@@ -1,0 +1,250 @@
+"""The recorded form of a message that died, and of a replay that succeeded (pure).
+
+Travels as JSON through the dead-letter queue and is readable without importing the task.
+The body is kept byte for byte: as text where it is UTF-8, else as base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from fluxora_tasks.errors import EnvelopeUnreadable
+
+VERSION: Final = 1
+
+#: Content types of the two notes that reach the recorder.
+DEAD_LETTER_TYPE: Final = "application/vnd.fluxora.dead-letter+json"
+CONFIRMATION_TYPE: Final = "application/vnd.fluxora.confirmation+json"
+
+
+class Kind(StrEnum):
+    """Why a message died; closed list."""
+
+    EXCEPTION = "exception"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    NON_RETRYABLE = "non_retryable"
+    UNKNOWN_TASK = "unknown_task"
+    CONTENT_REFUSED = "content_refused"
+    UNDECODABLE = "undecodable"
+    NOT_A_TASK = "not_a_task"
+    BAD_ARGUMENTS = "bad_arguments"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    SOFT_TIME_LIMIT = "soft_time_limit"
+    HARD_TIME_LIMIT = "hard_time_limit"
+    WORKER_LOST = "worker_lost"
+    POISON_SUSPECT = "poison_suspect"
+    DELIVERY_LIMIT = "delivery_limit"
+    BREAKER_TIMEOUT = "breaker_timeout"
+    RETRY_BUDGET = "retry_budget"
+    DEADLINE = "deadline"
+    BROKER_DLQ = "broker_dlq"
+    REJECTED_BY_CODE = "rejected_by_code"
+    PUBLISH_FAILED = "publish_failed"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A message as received: what a replay sends again.
+
+    Attributes:
+        body: The bytes as received, after transport encoding and compression were undone.
+        content_type: As received; ``None`` where the producer sent none.
+        content_encoding: As received.
+        headers: Application headers as received (JSON-safe: bytes and dates become text).
+        properties: Message properties worth keeping (correlation_id, reply_to, priority, …).
+    """
+
+    body: bytes
+    content_type: str | None = None
+    content_encoding: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One failure that ended a message's life, with the message.
+
+    Attributes:
+        dead_id: The record it belongs to.
+        failure_id: This very failure; delivering the note twice changes nothing.
+        message_id: The message's own id, stable over retries and replays.
+        run_id: The delivery that failed.
+        replay_no: 0 for the original message, n for its n-th replay.
+        kind: Why it died.
+        task: Name of the task; empty where the message names none.
+        task_id: Celery's id of the task; empty where the message has none.
+        queue: Name of the queue it came from, where a replay goes.
+        exchange: Exchange as received ("" is the default exchange).
+        routing_key: Routing key as received.
+        exception_type: Qualified name (``builtins.ValueError``), or empty.
+        message: Text of the exception or of the reason, cut to 4 KiB.
+        traceback: Formatted traceback, cut to 64 KiB, or empty.
+        attempts: Runs of the body under this replay number, this one included.
+        failed_at: When the failure was captured.
+        first_failed_at: When the first attempt of this message failed, where known; else ``failed_at``.
+        worker: Node name of the worker.
+        payload: The message as received.
+    """
+
+    dead_id: str
+    failure_id: str
+    message_id: str
+    run_id: str
+    kind: Kind
+    task: str
+    task_id: str
+    queue: str
+    failed_at: datetime
+    payload: Payload
+    replay_no: int = 0
+    exchange: str = ""
+    routing_key: str = ""
+    exception_type: str = ""
+    message: str = ""
+    traceback: str = ""
+    attempts: int = 1
+    first_failed_at: datetime | None = None
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A message that had died (or was delivered twice) ran to success.
+
+    Attributes:
+        dead_id: The record to resolve.
+        replay_no: The replay that succeeded; 0 for a redelivered original.
+        run_id: The delivery that succeeded.
+        succeeded_at: When the worker saw the success.
+        worker: Node name of the worker.
+    """
+
+    dead_id: str
+    replay_no: int
+    run_id: str
+    succeeded_at: datetime
+    worker: str = ""
+
+
+def encode(note: DeadLetter | Confirmation) -> bytes:
+    """The note as UTF-8 JSON; see ``content_type_of`` for how it is labelled."""
+    if isinstance(note, Confirmation):
+        document = asdict(note) | {"succeeded_at": _to_text(note.succeeded_at)}
+    else:
+        document = _dead_letter_document(note)
+    return json.dumps({"v": VERSION, **document}, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def content_type_of(note: DeadLetter | Confirmation) -> str:
+    """The content type a note travels under."""
+    return CONFIRMATION_TYPE if isinstance(note, Confirmation) else DEAD_LETTER_TYPE
+
+
+def decode(content_type: str | None, data: bytes) -> DeadLetter | Confirmation:
+    """Read a note back.
+
+    Raises:
+        EnvelopeUnreadable: not one of ours, cut off, or of a newer version.
+    """
+    try:
+        document = json.loads(data.decode("utf-8", "surrogatepass"))
+        version = document.pop("v")
+    except (ValueError, KeyError, AttributeError, TypeError) as exc:
+        raise EnvelopeUnreadable(f"not a dead-letter note: {exc}") from exc
+    if version != VERSION:
+        raise EnvelopeUnreadable(f"note of version {version!r}; this release reads version {VERSION}")
+    try:
+        if content_type == CONFIRMATION_TYPE:
+            return _confirmation(document)
+        if content_type == DEAD_LETTER_TYPE:
+            return _dead_letter(document)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise EnvelopeUnreadable(f"incomplete note: {exc!r}") from exc
+    raise EnvelopeUnreadable(f"unknown content type {content_type!r}")
+
+
+def json_safe(value: Any) -> Any:
+    """Headers and properties as JSON can carry them: bytes and unknown types become text, depth is kept."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_safe(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def _dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
+    document = {name: getattr(letter, name) for name in letter.__slots__}
+    document["kind"] = str(letter.kind)
+    document["failed_at"] = _to_text(letter.failed_at)
+    document["first_failed_at"] = _to_text(letter.first_failed_at) if letter.first_failed_at else None
+    payload = letter.payload
+    encoding, text = _body_to_text(payload.body)
+    document["payload"] = {
+        "body": text,
+        "body_encoding": encoding,
+        "content_type": payload.content_type,
+        "content_encoding": payload.content_encoding,
+        "headers": json_safe(payload.headers),
+        "properties": json_safe(payload.properties),
+    }
+    return document
+
+
+def _dead_letter(document: dict[str, Any]) -> DeadLetter:
+    payload = dict(document["payload"])
+    body = _body_from_text(payload.pop("body_encoding"), payload.pop("body"))
+    first = document.get("first_failed_at")
+    return DeadLetter(
+        **{
+            **document,
+            "kind": Kind(document["kind"]),
+            "failed_at": _from_text(document["failed_at"]),
+            "first_failed_at": _from_text(first) if first else None,
+            "payload": Payload(body=body, **payload),
+        }
+    )
+
+
+def _confirmation(document: dict[str, Any]) -> Confirmation:
+    return Confirmation(**{**document, "succeeded_at": _from_text(document["succeeded_at"])})
+
+
+def _body_to_text(body: bytes) -> tuple[str, str]:
+    try:
+        return "utf-8", body.decode("utf-8")
+    except UnicodeDecodeError:
+        return "base64", base64.b64encode(body).decode("ascii")
+
+
+def _body_from_text(encoding: str, text: str) -> bytes:
+    if encoding == "base64":
+        return base64.b64decode(text, validate=True)
+    return text.encode("utf-8")
+
+
+def _to_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _from_text(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time without zone: {text!r}")
+    return moment.astimezone(UTC)

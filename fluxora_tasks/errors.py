@@ -1,0 +1,116 @@
+"""Every error of this library (bottom layer, pure).
+
+Arguments are positional and kept in ``args``, so that each error survives pickle.
+``code`` is stable and lower case; texts for people live at the edge.
+"""
+
+from __future__ import annotations
+
+
+class FluxoraError(Exception):
+    """Base of everything this library raises on purpose."""
+
+    code = "error"
+
+
+class RetryableError(FluxoraError):
+    """Worth another attempt.
+
+    Args:
+        message: What happened.
+        retry_after: Seconds the other side asked us to wait; wins over the backoff curve, under its cap.
+    """
+
+    code = "retryable"
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NonRetryableError(FluxoraError):
+    """Never retried; goes to the ledger at once."""
+
+    code = "non_retryable"
+
+
+class ConfigurationError(FluxoraError):
+    """A setting or option that cannot work; raised when declared or installed, never while a task runs."""
+
+    code = "configuration"
+
+
+class InfrastructureError(FluxoraError):
+    """One of our own parts is away."""
+
+    code = "infrastructure"
+
+
+class StoreUnavailable(InfrastructureError):
+    """The Redis that holds shared state does not answer."""
+
+    code = "store.unavailable"
+
+
+class BrokerUnavailable(InfrastructureError):
+    """The broker does not answer."""
+
+    code = "broker.unavailable"
+
+
+class LedgerUnavailable(InfrastructureError):
+    """The SQL ledger does not answer, or has no schema yet."""
+
+    code = "ledger.unavailable"
+
+
+class EnvelopeUnreadable(InfrastructureError):
+    """A note in the dead-letter queue that this release cannot read."""
+
+    code = "envelope.unreadable"
+
+
+class MissingExtra(ConfigurationError):
+    """An optional part was asked for whose packages are not installed.
+
+    Args:
+        extra: Name of the extra to install.
+        purpose: What needs it.
+    """
+
+    code = "extra.missing"
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(extra, purpose)
+        self.extra = extra
+
+    def __str__(self) -> str:
+        extra, purpose = self.args
+        return f"{purpose} needs an extra: pip install 'fluxora-tasks[{extra}]'"
+
+
+class RefusedError(FluxoraError):
+    """We declined to do it; nothing was changed."""
+
+    code = "refused"
+
+
+class UnknownDeadLetter(RefusedError):
+    """No record has this id."""
+
+    code = "dead_letter.unknown"
+
+    def __init__(self, dead_id: str) -> None:
+        super().__init__(dead_id)
+
+    def __str__(self) -> str:
+        return f"no dead letter has the id {self.args[0]!r}; see: fluxora dead list"
+
+
+class ConflictError(RefusedError):
+    """Somebody else got there first, or the record is not in a state that allows it."""
+
+    code = "conflict"

@@ -1,0 +1,1 @@
+"""Every action of an operator, written once; the interfaces only translate."""
