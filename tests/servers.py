@@ -176,7 +176,7 @@ class PrivateRabbit:
         return RabbitServer(f"amqp://guest:guest@127.0.0.1:{self._port}", self._process.pid)
 
     def fresh_vhost(self) -> str:
-        """A virtual host that nobody used before; made by the dozen, since each call of the tool takes 1 s."""
+        """A virtual host that nobody used before; made by the dozen, as a call of the tool takes 1 s."""
         if not self._vhosts:
             self._vhosts = [f"t{secrets.token_hex(4)}" for _ in range(_RABBIT_VHOSTS)]
             self._evaluate(

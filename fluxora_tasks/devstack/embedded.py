@@ -14,8 +14,8 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -62,17 +62,17 @@ class EmbeddedStore:
     @property
     def broker_url(self) -> str:
         """For Celery's broker: database 0, the one Flower's socket client reads."""
-        return f"redis+socket://{self.socket}"
+        return f"redis+socket://{quote(str(self.socket))}"
 
     @property
     def result_url(self) -> str:
         """For Celery's result backend: database 1."""
-        return f"redis+socket://{self.socket}?virtual_host=1"
+        return f"redis+socket://{quote(str(self.socket))}?virtual_host=1"
 
     @property
     def state_url(self) -> str:
         """For shared state: database 2, as redis-py writes it."""
-        return f"unix://{self.socket}?db=2"
+        return f"unix://{quote(str(self.socket))}?db=2"
 
     def start(self) -> None:
         """
@@ -208,6 +208,3 @@ def _process_id(socket: Path) -> int | None:
         return None
     finally:
         client.close()
-
-
-__all__: Sequence[str] = ("EmbeddedStore", "server_program")
