@@ -1,0 +1,1 @@
+"""Thin translations of operations for people and programs."""
