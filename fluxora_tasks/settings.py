@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         None, description="SQL database of the ledger. None: SQLite file ledger.db in state_dir."
     )
     result_backend: str | None = Field(
-        None, description="Celery result backend, where the app sets none. None: only with the embedded Valkey."
+        None,
+        description="Celery result backend, where the app sets none. None: only with the embedded Valkey.",
     )
     state_dir: Path = Field(Path(".fluxora"), description="Directory of everything embedded.")
     dead_letter_exchange: str = Field(
@@ -79,9 +80,7 @@ class Settings(BaseSettings):
     base_delay: float = Field(2.0, ge=0, le=86_400, description="Seconds; ceiling of the first delay.")
     max_delay: float = Field(600.0, ge=0, le=604_800, description="Seconds; no delay is longer.")
     backoff_factor: float = Field(2.0, ge=1, le=100, description="Growth of the ceiling per attempt.")
-    journal: bool = Field(
-        True, description="Note each message sent and succeeded in redis_url, for `fluxora audit`."
-    )
+    journal: bool = Field(True, description="Note each message sent and succeeded in redis_url, for `fluxora audit`.")
     replay_cap: int = Field(
         3, ge=1, le=1000, description="Replays that may fail before a record is quarantined as FAILED."
     )
@@ -95,8 +94,7 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, Any]:
         """The fields as they may be shown: passwords in URLs masked."""
         return {
-            name: mask_url(value) if name.endswith(("_url", "_backend")) and value else value
-            for name, value in self
+            name: mask_url(value) if name.endswith(("_url", "_backend")) and value else value for name, value in self
         }
 
     @property

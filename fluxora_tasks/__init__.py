@@ -1,0 +1,27 @@
+"""Fluxora Tasks: Celery that never loses a message.
+
+from celery import Celery
+from fluxora_tasks import install
+
+app = Celery("workers")
+install(app)
+"""
+
+from fluxora_tasks._version import __version__
+from fluxora_tasks.errors import FluxoraError, NonRetryableError, RetryableError
+from fluxora_tasks.install import install
+from fluxora_tasks.retry import RetryPolicy, retry
+from fluxora_tasks.settings import Settings
+from fluxora_tasks.task.base import ResilientTask
+
+__all__ = [
+    "FluxoraError",
+    "NonRetryableError",
+    "ResilientTask",
+    "RetryPolicy",
+    "RetryableError",
+    "Settings",
+    "__version__",
+    "install",
+    "retry",
+]

@@ -1,0 +1,194 @@
+"""install(app): the one place where the parts meet [celery].
+
+A good guest: extends the app's own Task class, changes no setting the app has set, adds no queue that a plain worker
+would consume, starts nothing, and keeps nothing alive beyond the app.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import Celery, Task
+from celery.utils.collections import ConfigurationView
+from celery.utils.imports import symbol_by_name
+from kombu import Connection
+
+from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
+from fluxora_tasks.deadletter.publisher import NotePublisher
+from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.journal import Journal
+from fluxora_tasks.retry.policy import RetryPolicy
+from fluxora_tasks.settings import Settings, load_settings
+from fluxora_tasks.state import StateStore
+from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
+from fluxora_tasks.worker.gate import ReplayGate
+from fluxora_tasks.worker.outbox import Outbox
+from fluxora_tasks.worker.runtime import WorkerRuntime
+
+#: kombu looks for messages of dead consumers every interval * throttle seconds; its own default of 100 s is long.
+_EMBEDDED_TRANSPORT = {
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+}
+
+_ATTRIBUTE = "fluxora"
+_UNSET = object()
+
+
+@dataclass(eq=False)
+class Extension:
+    """What ``install`` leaves on an app, as ``app.fluxora``; its parts are built when first used.
+
+    Attributes:
+        app: The Celery app.
+        settings: Settings in force.
+        retry_policy: Policy of tasks that bring none.
+    """
+
+    app: Celery = field(repr=False)
+    settings: Settings
+    retry_policy: RetryPolicy
+
+    @functools.cached_property
+    def store(self) -> StateStore | None:
+        """Shared state, or ``None`` where there is no Redis to keep it in."""
+        url = state_url(self.app, self.settings)
+        return StateStore(url) if url else None
+
+    @functools.cached_property
+    def journal(self) -> Journal | None:
+        """The journal, or ``None`` where it is switched off or has no store."""
+        return Journal(self.store) if self.settings.journal and self.store is not None else None
+
+    @functools.cached_property
+    def runtime(self) -> WorkerRuntime:
+        """The worker's main process: shared by its requests."""
+        settings = self.settings
+        publisher = NotePublisher(self.connect, settings.dead_letter_exchange, settings.dead_letter_queue)
+        return WorkerRuntime(Outbox(publisher), ReplayGate(self.store), self.journal)
+
+    def connect(self) -> Connection:
+        """A connection of its own for publishing, with confirms where the broker has them."""
+        connection: Connection = self.app.connection_for_write()
+        connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
+        return connection
+
+
+def install(app: Celery, settings: Settings | None = None) -> Extension:
+    """
+    Make every task of an app resilient, with one line.
+
+    Idempotent. Tasks declared before and after, shared tasks, and tasks with a base class of their own are covered.
+
+    Args:
+        app: The Celery app; what it has set itself (broker, backend, queues, acknowledgement) stays.
+        settings: Explicit settings; ``FLUXORA_*`` variables and defaults otherwise.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the app was installed before with other settings.
+    """
+    existing = extension_of(app)
+    if existing is not None:
+        if settings is not None and settings != existing.settings:
+            raise ConfigurationError("install(app) was called before with other settings; call it once")
+        return existing
+    if not isinstance(app, Celery):
+        raise ConfigurationError(f"install() takes a Celery app; got {type(app).__name__}")
+    settings = settings or load_settings()
+    extension = Extension(app, settings, _default_policy(settings))
+    setattr(app, _ATTRIBUTE, extension)
+    app.add_defaults(functools.partial(_defaults, app, settings))
+    _extend_task_class(app)
+    _note_sends(app, extension)
+    app.steps["consumer"].add("fluxora_tasks.worker.step:SettlementStep")
+    return extension
+
+
+def extension_of(app: Any) -> Extension | None:
+    """What ``install`` left on an app; ``None`` where it was not called."""
+    extension = vars(app).get(_ATTRIBUTE) if isinstance(app, Celery) else None
+    return extension if isinstance(extension, Extension) else None
+
+
+def state_url(app: Celery, settings: Settings) -> str | None:
+    """Where shared state lives: the setting; else the embedded server; else the app's broker or backend if Redis."""
+    if settings.redis_url:
+        return settings.redis_url
+    broker, backend = str(app.conf.broker_write_url or ""), str(app.conf.result_backend or "")
+    if broker == f"redis+socket://{settings.embedded_socket}":
+        return f"unix://{settings.embedded_socket}?db=2"
+    for url in (broker.split(";")[0], backend):
+        scheme = urlsplit(url).scheme
+        if scheme in ("redis", "rediss"):
+            return url
+        if scheme == "redis+socket":
+            return f"unix://{urlsplit(url).path}"
+    return None
+
+
+def _default_policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=settings.max_attempts,
+        base_delay=settings.base_delay,
+        max_delay=settings.max_delay,
+        backoff_factor=settings.backoff_factor,
+    )
+
+
+def _defaults(app: Celery, settings: Settings) -> dict[str, Any]:
+    """What the app has not set itself; asked when its configuration has been read.
+
+    Celery puts added defaults above a configuration object, so what that object says must be left out here.
+    """
+    wanted: dict[str, Any] = {"task_acks_late": True}
+    if settings.result_backend:
+        wanted["result_backend"] = settings.result_backend
+    if not app.conf.broker_write_url:
+        wanted["broker_url"] = settings.effective_broker_url
+        if settings.uses_embedded_store:
+            wanted["broker_transport_options"] = dict(_EMBEDDED_TRANSPORT)
+            wanted.setdefault("result_backend", f"redis+socket://{settings.embedded_socket}?virtual_host=1")
+    said = ConfigurationView({}, app.conf.maps[:-1], keys=app.conf._keys, prefix=app.conf.prefix)
+    return {name: value for name, value in wanted.items() if said.get(name, _UNSET) in (_UNSET, None)}
+
+
+def _extend_task_class(app: Celery) -> None:
+    own = symbol_by_name(app.task_cls)
+    app.task_cls = f"{ResilientTask.__module__}:{ResilientTask.__name__}" if own is Task else resilient_class(own)
+    vars(app).pop("Task", None)
+    app.on_after_finalize.connect(_adopt_all, sender=app)
+    if app.finalized:
+        _adopt_all(app)
+
+
+def _adopt_all(sender: Celery, **_: Any) -> None:
+    for task in sender.tasks.values():
+        adopt(task)
+
+
+def _note_sends(app: Celery, extension: Extension) -> None:
+    """Give each message its id, and the journal its entry, before it is published."""
+    inner = app.send_task
+
+    @functools.wraps(inner)
+    def send_task(name: str, *args: Any, **options: Any) -> Any:
+        headers = options.get("headers") or {}
+        if MESSAGE_ID in headers:
+            return inner(name, *args, **options)
+        message_id = new_id()
+        options["headers"] = {**headers, MESSAGE_ID: message_id}
+        journal = extension.journal
+        if journal is None:
+            return inner(name, *args, **options)
+        journal.opened(message_id, name)
+        try:
+            return inner(name, *args, **options)
+        except Exception:
+            journal.closed([message_id], "unsent")
+            raise
+
+    app.send_task = send_task

@@ -1,0 +1,48 @@
+"""Delay curves and jitter (pure)."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Literal
+
+Jitter = Literal["full", "equal", "decorrelated", "none"]
+
+
+def ceiling(attempt: int, base: float, factor: float, cap: float) -> float:
+    """
+    Longest delay after the given attempt, in seconds: min(cap, base * factor ** (attempt - 1)).
+
+    Attempts 1, 2, 3 with base 1, factor 2 give 1, 2, 4. Large attempts end at the cap, they do not overflow.
+
+    Raises:
+        ValueError: attempt is below 1.
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt counts from 1, got {attempt}")
+    if base <= 0:
+        return 0.0
+    steps_to_cap = math.log(max(cap / base, 1.0)) / math.log(factor) if factor > 1 else math.inf
+    if attempt - 1 >= steps_to_cap and factor > 1:
+        return float(cap)
+    return min(cap, base * factor ** (attempt - 1))
+
+
+def jittered(limit: float, base: float, cap: float, previous: float | None, kind: Jitter, random: Random) -> float:
+    """
+    The delay to wait, in seconds: never above ``limit`` ("decorrelated": never above ``cap``).
+
+    none: limit · full: U(0, limit) · equal: limit/2 + U(0, limit/2) · decorrelated: min(cap, U(base, 3 * previous)).
+    Jitter is applied after the cap and downward, so that delays at the cap do not collapse to one value.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    match kind:
+        case "none":
+            return limit
+        case "full":
+            return random.uniform(0, limit)
+        case "equal":
+            return limit / 2 + random.uniform(0, limit / 2)
+        case "decorrelated":
+            return min(cap, random.uniform(base, max(base, 3 * (base if previous is None else previous))))

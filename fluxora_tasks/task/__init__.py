@@ -1,0 +1,1 @@
+"""The body's side of Celery: what happens in the process that runs the task."""

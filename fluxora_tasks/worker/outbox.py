@@ -1,0 +1,85 @@
+"""A thread that publishes dead letters and confirmations, so that the worker's loop never waits for the broker.
+
+A message is settled only after its note was confirmed. While the broker refuses, notes wait here and their
+messages stay unacknowledged: at most as many as the worker has prefetched.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter
+from fluxora_tasks.deadletter.publisher import NotePublisher
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+Release = Callable[[], None]
+
+
+class Outbox:
+    """Publishes notes in order; calls ``release`` of each from its own thread after the broker's confirm.
+
+    Args:
+        publisher: Owned by the thread from its start.
+    """
+
+    def __init__(self, publisher: NotePublisher) -> None:
+        self._publisher = publisher
+        self._waiting: deque[tuple[DeadLetter | Confirmation, Release]] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._random = Random()  # noqa: S311 - spreads reconnects, not a secret
+
+    def submit(self, note: DeadLetter | Confirmation, release: Release) -> None:
+        """Take charge of a note; returns at once."""
+        with self._changed:
+            self._waiting.append((note, release))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="fluxora-outbox", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Whether everything submitted so far was confirmed within ``timeout`` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, timeout)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            self._wait_for_work(pause)
+            note, release = self._waiting[0]
+            try:
+                self._publisher.publish(note)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the note must not be given up
+                if not pause:
+                    logger.error("dead letter not published, its message stays unacknowledged: %s: %s",
+                                 type(exc).__name__, exc)  # fmt: skip
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE) * self._random.uniform(0.75, 1.25)
+                continue
+            if pause:
+                logger.warning("dead letters are published again")
+                pause = 0.0
+            self._settle(release)
+
+    def _settle(self, release: Release) -> None:
+        try:
+            release()
+        except Exception:
+            logger.exception("acknowledging after a dead letter failed; the message may run again")
+        with self._changed:
+            self._waiting.popleft()
+            self._changed.notify_all()
+
+    def _wait_for_work(self, pause: float) -> None:
+        """Wait for a note, and for ``pause`` seconds after a failure."""
+        with self._changed:
+            if pause:
+                self._changed.wait_for(lambda: False, pause)
+            self._changed.wait_for(lambda: bool(self._waiting))

@@ -1,0 +1,257 @@
+"""CapturingRequest: a message is settled only after what became of it is on record [celery].
+
+Celery settles through ``acknowledge`` and ``reject``, whatever happened before. Each of the hooks below leaves a note
+of what happened; the settling call then publishes the note first. Whatever is put back in the queue leaves none.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.exceptions import TimeLimitExceeded
+from celery.exceptions import Ignore, Reject, Retry, Terminated
+from celery.worker.request import Request
+from celery.worker.state import task_ready
+
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
+from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.journal import Ending
+from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
+from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
+from fluxora_tasks.worker.gate import Verdict
+from fluxora_tasks.worker.runtime import WorkerRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+Note = DeadLetter | Confirmation
+
+
+class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
+    """One delivery of a task message, from its arrival to its settlement."""
+
+    _note: Note | None = None
+    _failing = False
+    _held = False
+    _admitted = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Celery builds one subclass per task, whose on_success does not call super()
+        super().__init_subclass__(**kwargs)
+        inner = vars(cls).get("on_success")
+        if inner is not None:
+            cls.on_success = _noting_success(inner)
+
+    # -- what happened ------------------------------------------------------------------------------------------
+
+    def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """The pool reports a failure: keep it before Celery acts on it."""
+        error = _error_of(exc_info)
+        if isinstance(error, Retry):
+            self._count_retry()
+            return super().on_failure(exc_info, send_failed_event, return_ok)
+        if isinstance(error, Ignore):
+            return self._end(
+                "ignored",
+                lambda: super(CapturingRequest, self).on_failure(exc_info, send_failed_event, return_ok),
+            )
+        if isinstance(error, Terminated) or (isinstance(error, Reject) and error.requeue):
+            return super().on_failure(exc_info, send_failed_event, return_ok)
+        with self._dying(lambda: reason_of(exc_info, self._kind_without_verdict(error))):
+            return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        """The pool reports a time limit; the hard one ends the run."""
+        if soft:
+            return super().on_timeout(soft, timeout)
+        with self._dying(lambda: Reason(Kind.HARD_TIME_LIMIT, TimeLimitExceeded(timeout))):
+            return super().on_timeout(soft, timeout)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: int | None, expired: bool) -> Any:
+        kind = Kind.EXPIRED if expired else Kind.REVOKED
+        with self._dying(lambda: Reason(kind, text=f"task {reason}")):
+            return super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _retry_worker_lost(self, exc: BaseException, exc_info: ExceptionInfo) -> bool:
+        note, self._note, failing, self._failing = self._note, None, self._failing, False
+        sent = bool(super()._retry_worker_lost(exc, exc_info))
+        if sent:
+            self._count_retry()
+        else:
+            self._note, self._failing = note, failing
+        return sent
+
+    def revoked(self) -> bool:
+        """Whether not to run: revoked, expired, or a second physical copy of a replay."""
+        if super().revoked():
+            return True
+        if self._admitted or DEAD_ID not in self._request_dict:
+            return False
+        self._admitted = True
+        return self._is_duplicate()
+
+    # -- settling -----------------------------------------------------------------------------------------------
+
+    def acknowledge(self) -> None:
+        """Tell the broker the message is done with: at once, or after its note is out."""
+        if self.acknowledged or self._held:
+            return
+        if self._note is not None:
+            self._hold(self._note)
+        else:
+            super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:
+        """Put the message back, or drop it after its note is out."""
+        if self.acknowledged or self._held:
+            return
+        if requeue or self._note is None:
+            self._note = None
+            super().reject(requeue=requeue)
+        else:
+            self._hold(self._note)
+
+    def _hold(self, note: Note) -> None:
+        """Publish the note; settle when the broker has it."""
+        self._held, self._note = True, None
+        self._runtime.publish(note, self._release)
+
+    def _end(self, ending: Ending, celery_part: Callable[[], Any], note: Note | None = None) -> None:
+        """Let Celery report the end of the message, then close its journal entry, then settle it."""
+        self._held = True
+        celery_part()
+        settle = self._release if self._task.acks_late else _nothing
+        close = functools.partial(self._runtime.ended, self._message_id, ending, settle)
+        if note is None:
+            close()
+        else:
+            self._runtime.publish(note, close)
+
+    def _release(self) -> None:
+        self._held = False
+        super().acknowledge()
+
+    @contextmanager
+    def _dying(self, reason: Callable[[], Reason]) -> Iterator[None]:
+        """Keep the failure through whatever Celery does next, also where that raises or settles nothing."""
+        if self._failing or self._held:
+            yield
+            return
+        if not getattr(self._task, "dead_letter", True):
+            yield
+            self._runtime.ended(self._message_id, "ignored", _nothing)
+            return
+        self._failing, self._note = True, self._guarded_note(reason)
+        settled_early = self.acknowledged
+        try:
+            yield
+        except Exception:
+            logger.exception("reporting a failure failed; the message is kept all the same")
+        finally:
+            if self._note is not None and (settled_early or not self.acknowledged):
+                self._hold(self._note)
+
+    def _guarded_note(self, reason: Callable[[], Reason]) -> DeadLetter:
+        now = datetime.now(UTC)
+        try:
+            return dead_letter(self._delivery, reason(), now)
+        except Exception as exc:
+            logger.exception("describing a failure failed; the message is kept without a description")
+            return dead_letter(self._delivery, Reason(Kind.EXCEPTION, text=f"not described: {exc!r}"), now)
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def _runtime(self) -> WorkerRuntime:
+        runtime: WorkerRuntime = self._app.fluxora.runtime
+        return runtime
+
+    @property
+    def _message_id(self) -> str:
+        return str(self._request_dict.get(MESSAGE_ID) or self.id)
+
+    @functools.cached_property
+    def _delivery(self) -> Delivery:
+        return Delivery(
+            message=self._message,
+            run_id=new_id(),
+            queue=queue_of(self._app, self._message),
+            task=str(self._type),
+            task_id=str(self.id),
+            worker=str(self._hostname),
+        )
+
+    def _kind_without_verdict(self, error: BaseException) -> Kind:
+        """The kind, where the child's verdict did not survive: by the attempts used up, else a plain exception."""
+        task = self._task
+        try:
+            attempts, limit = self._context.retries + 1, task.policy().max_attempts
+            exhausted = 1 < (limit or 0) <= attempts
+            verdict = GiveUp(GiveUpReason.ATTEMPTS if exhausted else GiveUpReason.NON_RETRYABLE)
+            kind: Kind = task.kind_for(verdict, error)
+        except Exception:  # noqa: BLE001 - a task class of somebody else's
+            return Kind.EXCEPTION
+        return kind
+
+    def _is_duplicate(self) -> bool:
+        delivery = self._delivery
+        publish_id = str(delivery.headers.get(PUBLISH_ID) or "")
+        if self._runtime.gate.enter(delivery.dead_id, delivery.replay_no, publish_id) is Verdict.RUN:
+            return False
+        logger.warning("dropping a second copy of replay %d of dead letter %s", delivery.replay_no, delivery.dead_id)
+        task_ready(self)
+        self._already_revoked = True
+        self.acknowledge()
+        return True
+
+    def _count_retry(self) -> None:
+        if self._runtime.journal is not None:
+            self._runtime.journal.retried()
+
+    def _confirmation(self) -> Confirmation | None:
+        """A success resolves the record a replay, or a redelivered copy of a message that failed, belongs to."""
+        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"]:
+            return confirmation(self._delivery, datetime.now(UTC))
+        return None
+
+
+def _noting_success(inner: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def on_success(self: CapturingRequest, outcome: Any, **kwargs: Any) -> Any:
+        if outcome[0]:
+            return inner(self, outcome, **kwargs)
+        return self._end("succeeded", functools.partial(inner, self, outcome, **kwargs), self._confirmation())
+
+    return on_success
+
+
+def _nothing() -> None:
+    pass
+
+
+def queue_of(app: Any, message: Any) -> str:
+    """The queue a message came from: where a replay of it goes.
+
+    Found by exchange and routing key among the queues of the application; the default exchange routes by queue name.
+    """
+    info = message.delivery_info or {}
+    exchange, routing_key = str(info.get("exchange") or ""), str(info.get("routing_key") or "")
+    if not exchange:
+        return routing_key
+    for name, queue in app.amqp.queues.items():
+        if queue.exchange and queue.exchange.name == exchange and queue.routing_key == routing_key:
+            return str(name)
+    return routing_key
+
+
+def _error_of(exc_info: ExceptionInfo) -> Any:
+    error = exc_info.exception
+    return error.exc if isinstance(error, ExceptionWithTraceback) else error
