@@ -126,7 +126,7 @@ def _launch(program: Program) -> subprocess.Popen[bytes]:
             cwd=program.directory,
             start_new_session=True,
             pass_fds=tuple(program.inherited),
-            preexec_fn=die_with_parent(program.death_signal),
+            preexec_fn=_birth(program.death_signal),
             user=program.user,
             group=program.user,
             extra_groups=None if program.user is None else [],
@@ -137,16 +137,20 @@ def _launch(program: Program) -> subprocess.Popen[bytes]:
         os.close(log)
 
 
-def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A ``preexec_fn`` that binds the child to our life; ``None`` where the kernel has no such thing."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # loaded before the fork, where loading is not safe
+def _birth(death_signal: signal.Signals) -> Callable[[], None]:
+    """What the child does before it becomes the program: hear signals, and bind its life to ours."""
+    # loaded before the fork, where loading is not safe
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     parent = os.getpid()
 
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:
-            os._exit(1)
+    def prepare() -> None:
+        # blocked and ignored signals are inherited, and would make it deaf to its end
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, death_signal)
+            if os.getppid() != parent:
+                os._exit(1)
 
-    return bind
+    return prepare

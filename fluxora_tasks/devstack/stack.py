@@ -17,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 
 import redis
-from fluxora_tasks.ledger.database import open_engine, upgrade
 from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -31,6 +30,7 @@ from fluxora_tasks.errors import (
     MissingExtra,
     StoreUnavailable,
 )
+from fluxora_tasks.ledger.database import open_engine, upgrade
 from fluxora_tasks.settings import Settings, mask_url
 
 #: Seconds for every part to be ready.
