@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from random import Random
 from typing import Literal
 
@@ -20,12 +19,10 @@ def ceiling(attempt: int, base: float, factor: float, cap: float) -> float:
     """
     if attempt < 1:
         raise ValueError(f"attempt counts from 1, got {attempt}")
-    if base <= 0:
-        return 0.0
-    steps_to_cap = math.log(max(cap / base, 1.0)) / math.log(factor) if factor > 1 else math.inf
-    if attempt - 1 >= steps_to_cap and factor > 1:
-        return float(cap)
-    return min(cap, base * factor ** (attempt - 1))
+    try:
+        return min(cap, base * float(factor) ** (attempt - 1))
+    except OverflowError:
+        return cap if base > 0 else 0.0
 
 
 def jittered(limit: float, base: float, cap: float, previous: float | None, kind: Jitter, random: Random) -> float:

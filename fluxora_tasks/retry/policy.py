@@ -82,7 +82,7 @@ def error_types(name: str, value: Any) -> ErrorTypes:
     Raises:
         ConfigurationError: something in it is not an exception type.
     """
-    types = (value,) if isinstance(value, type) else tuple(value)
+    types = tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else (value,)
     for item in types:
         if not (isinstance(item, type) and issubclass(item, BaseException)):
             raise ConfigurationError(f"{name} takes exception types; got {item!r}")
