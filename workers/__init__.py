@@ -1,0 +1,1 @@
+"""The example workers: a Celery application and a pipeline on real electricity demand."""

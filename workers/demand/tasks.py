@@ -1,0 +1,74 @@
+"""The pipeline: one day is fetched, the day is forecast from the days before, the forecast is published with its error.
+
+The tasks hand nothing to each other but the day: each finds what it needs in the store, so each may run again.
+Environment: ``DEMAND_API``, URL of the demand service (default http://127.0.0.1:8000); ``DEMAND_STORE``, see ``store``.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from typing import Any, Final
+
+from celery import chain
+
+from fluxora_tasks import NonRetryableError, RetryableError, RetryPolicy
+from workers.app import app
+from workers.demand.client import CorruptedAnswer, fetch_day
+from workers.demand.forecast import forecast, lookback, percentage_error, seasonal_naive
+from workers.demand.records import FIRST_DAY, REGION, Profile
+from workers.demand.store import DemandStore, Published, open_store
+
+#: Waits at least 13 s in all, whatever the dice say: longer than the service is ever out in the demo.
+PATIENT: Final = RetryPolicy(max_attempts=8, base_delay=0.4, max_delay=5.0, backoff_factor=2.0, jitter="equal")
+
+
+@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+def ingest_demand(day: str, region: str = REGION) -> None:
+    """Fetch a day of demand, check it, keep it."""
+    when, store = date.fromisoformat(day), open_store()
+    try:
+        demand = fetch_day(os.environ.get("DEMAND_API", "http://127.0.0.1:8000"), region, when)
+    except CorruptedAnswer as error:
+        store.mark_bad(region, when, str(error))
+        raise
+    store.add_day(region, when, demand)
+
+
+@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+def forecast_demand(day: str) -> None:
+    """Forecast a day from the days before it; a day that is neither there nor known to be bad is waited for."""
+    when, store = date.fromisoformat(day), open_store()
+    store.add_forecast(when, forecast(when, _history(store, when)))
+
+
+@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+def publish_forecast(day: str) -> None:
+    """Set a forecast against the day that came, and against the seasonal-naive forecast of it."""
+    when, store = date.fromisoformat(day), open_store()
+    predicted, actual = store.forecast(when), store.days(REGION, [when]).get(when)
+    if predicted is None or actual is None:
+        raise NonRetryableError(f"{day} has no {'forecast' if predicted is None else 'demand'} to publish")
+    baseline = seasonal_naive(when, _history(store, when))
+    store.publish(Published(when, percentage_error(actual, predicted), percentage_error(actual, baseline)))
+
+
+def day_chain(day: date, region: str = REGION) -> Any:
+    """All three tasks for one day; the next one is sent when the one before has succeeded."""
+    text = str(day)
+    return chain(ingest_demand.si(text, region), forecast_demand.si(text), publish_forecast.si(text))
+
+
+def _history(store: DemandStore, day: date) -> dict[date, Profile]:
+    """The days a forecast looks at.
+
+    Raises:
+        RetryableError: one of them is still on its way.
+    """
+    wanted = lookback(day, FIRST_DAY)
+    bad = store.bad_days(REGION, wanted)
+    known = store.days(REGION, wanted)
+    missing = [earlier for earlier in wanted if earlier not in known and earlier not in bad]
+    if missing:
+        raise RetryableError(f"waiting for the demand of {missing[0]} and {len(missing) - 1} more days")
+    return known
