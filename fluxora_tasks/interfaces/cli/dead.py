@@ -1,0 +1,314 @@
+"""`dead list|show|replay|resolve|discard`: what an operator types, translated into operations and back."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.text import Text
+
+from fluxora_tasks.clock import SystemClock
+from fluxora_tasks.errors import RefusedError, UnknownDeadLetter
+from fluxora_tasks.interfaces.cli import tables
+from fluxora_tasks.interfaces.cli.application import application, extension
+from fluxora_tasks.interfaces.cli.errors import ExitCode
+from fluxora_tasks.interfaces.cli.output import document, print_document, printable, time_text
+from fluxora_tasks.interfaces.cli.waiting import Waiting, outcomes
+from fluxora_tasks.operations.context import open_dead_letters
+from fluxora_tasks.operations.dead_letters import DeadLetters
+from fluxora_tasks.operations.records import (
+    ActionResult,
+    Actor,
+    DeadLetterDetail,
+    DeadLetterSummary,
+    HistoryEntry,
+)
+
+#: Length of a whole id; anything shorter is taken for its beginning.
+_WHOLE_ID = 36
+
+#: Characters of arguments or traceback that `show` prints; --json has all of them.
+_SHOWN = 10_000
+
+_Action = Callable[[Sequence[str], Actor], Sequence[ActionResult]]
+
+
+def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str | None, as_json: bool) -> None:
+    """One page of dead letters."""
+    page = open_operations(ctx).list(filter_text, limit=limit, cursor=cursor)
+    if as_json:
+        items = [summary_document(item) for item in page.items]
+        print_document({"items": items, "total": page.total, "next": page.next})
+        return
+    if not page.items:
+        click.echo("No dead letter matches." if filter_text or cursor else "No dead letters.")
+        return
+    console = tables.console(no_color=_no_color(ctx))
+    tables.print_table(console, tables.dead_letters(page.items, datetime.now(UTC), console.width))
+    click.echo(f"\n{len(page.items)} of {page.total}")
+    if page.next:
+        click.echo(f"Next page: --cursor {page.next}")
+
+
+def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
+    """One dead letter, whole."""
+    detail = open_operations(ctx).get(dead_id)
+    if as_json:
+        print_document(detail_document(detail))
+        return
+    _print_fields(detail)
+    _print_block("Arguments", _arguments_text(detail))
+    _print_block("Traceback", detail.traceback.strip() or "none")
+    click.secho("\nHistory", bold=True)
+    console = tables.console(no_color=_no_color(ctx))
+    tables.print_table(console, tables.history(detail.history))
+
+
+def replay(ctx: click.Context, *, wait: float | None, as_json: bool, **chosen: Any) -> None:
+    """Send dead letters again; with ``wait``, see what becomes of them."""
+    operations = open_operations(ctx)
+    results = _act(ctx, operations, operations.replay, as_json=as_json, **chosen)
+    if wait is not None:
+        results = _await_outcomes(ctx, operations, results, wait, as_json=as_json)
+    _finish(ctx, results, as_json=as_json, waited=wait is not None)
+
+
+def resolve(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Mark dead letters as resolved."""
+    operations = open_operations(ctx)
+    _finish(ctx, _act(ctx, operations, operations.resolve, as_json=as_json, **chosen), as_json=as_json)
+
+
+def discard(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Mark dead letters as not wanted."""
+    operations = open_operations(ctx)
+    _finish(ctx, _act(ctx, operations, operations.discard, as_json=as_json, **chosen), as_json=as_json)
+
+
+def open_operations(ctx: click.Context) -> DeadLetters:
+    """The operations on the ledger and the broker of this app."""
+    return open_dead_letters(extension(ctx).settings, application(ctx).connection_for_write)
+
+
+def summary_document(item: DeadLetterSummary) -> dict[str, Any]:
+    """One row; its keys are public."""
+    return asdict(item) | {
+        "first_failed_at": time_text(item.first_failed_at),
+        "last_failed_at": time_text(item.last_failed_at),
+    }
+
+
+def detail_document(detail: DeadLetterDetail) -> dict[str, Any]:
+    """One record, whole; its keys are public."""
+    return summary_document(detail.summary) | {
+        "args": detail.args,
+        "kwargs": detail.kwargs,
+        "headers": detail.headers,
+        "traceback": detail.traceback,
+        "history": [_entry_document(entry) for entry in detail.history],
+        "body_note": detail.body_note,
+        "worker": detail.worker,
+        "exchange": detail.exchange,
+        "routing_key": detail.routing_key,
+        "message_id": detail.message_id,
+    }
+
+
+def exit_code_of(results: Sequence[ActionResult]) -> ExitCode:
+    """0 if all were done, 3 if some, else why none was."""
+    found = {result.outcome for result in results}
+    if found <= {"done"}:
+        return ExitCode.OK
+    if "done" in found:
+        return ExitCode.PARTIAL
+    if "failed" in found:
+        return ExitCode.ABORTED
+    return ExitCode.CONFLICT if found == {"conflict"} else ExitCode.REFUSED
+
+
+def _act(
+    ctx: click.Context,
+    operations: DeadLetters,
+    action: _Action,
+    *,
+    ids: tuple[str, ...],
+    filter_text: str | None,
+    everything: bool,
+    reason: str | None,
+    actor: str | None,
+    as_json: bool,
+) -> list[ActionResult]:
+    """Choose the records, run the action on those that exist, keep the order given."""
+    _check_choice(ctx, ids, filter_text, everything)
+    who = Actor(name=actor or _login_name(), reason=_reason(ctx, reason, as_json), source="cli")
+    if not ids:
+        return list(action(operations.select(filter_text or ""), who))
+    resolved = [_resolve_id(operations, dead_id) for dead_id in dict.fromkeys(ids)]
+    known = list(dict.fromkeys(item for item in resolved if isinstance(item, str)))
+    refused = [item for item in resolved if isinstance(item, ActionResult)]
+    return [*(action(known, who) if known else ()), *refused]
+
+
+def _check_choice(ctx: click.Context, ids: tuple[str, ...], filter_text: str | None, everything: bool) -> None:
+    """Exactly one way of choosing; an empty filter would mean all, which has to be said."""
+    if sum((bool(ids), filter_text is not None, everything)) != 1:
+        raise click.UsageError("name one or more ids, or --filter TEXT, or --all", ctx)
+    if filter_text is not None and not filter_text.strip():
+        raise click.UsageError("an empty --filter matches everything; say --all if that is meant", ctx)
+
+
+def _reason(ctx: click.Context, reason: str | None, as_json: bool) -> str:
+    if reason is None and not as_json and _is_terminal():
+        reason = click.prompt("Reason", err=True)
+    if reason is None:
+        raise click.UsageError("--reason TEXT is required: it stands in the audit", ctx)
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: it stands in the audit", ctx)
+    return reason.strip()
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+def _resolve_id(operations: DeadLetters, given: str) -> str | ActionResult:
+    """The whole id a beginning stands for, or why it stands for none."""
+    if len(given) >= _WHOLE_ID:
+        return given
+    try:
+        return operations.get(given).summary.id
+    except UnknownDeadLetter as exc:
+        return ActionResult(given, "unknown", None, str(exc))
+    except RefusedError as exc:
+        return ActionResult(given, "refused", None, str(exc))
+
+
+def _await_outcomes(
+    ctx: click.Context,
+    operations: DeadLetters,
+    results: Sequence[ActionResult],
+    wait: float,
+    *,
+    as_json: bool,
+) -> list[ActionResult]:
+    """The results with what became of each replay; prints each one as it is known."""
+    sent = [result.id for result in results if result.outcome == "done"]
+    known: dict[str, DeadLetterSummary] = {}
+    with tables.live_line(no_color=_no_color(ctx), silent=as_json) as tell:
+        for summary in outcomes(operations, sent, Waiting(wait, SystemClock(), time.sleep)):
+            if summary is not None:
+                known[summary.id] = summary
+                tell.line(*_outcome_line(summary))
+            tell.state(f"{len(sent) - len(known)} of {len(sent)} replays have no outcome yet")
+    return [_with_outcome(result, known, wait) for result in results]
+
+
+def _outcome_line(summary: DeadLetterSummary) -> list[str | Text]:
+    why = [] if summary.status == "RESOLVED" else [tables.error_line(summary)]
+    return [summary.id[: tables.SHORT_ID], tables.status(summary.status), summary.task, *why]
+
+
+def _with_outcome(result: ActionResult, known: dict[str, DeadLetterSummary], wait: float) -> ActionResult:
+    if result.outcome != "done":
+        return result
+    summary = known.get(result.id)
+    if summary is None:
+        return replace(result, detail=f"no outcome after {wait:g} s")
+    if summary.status == "RESOLVED":
+        return replace(result, status="RESOLVED", detail="the replay succeeded")
+    return replace(result, status=summary.status, detail=f"failed again: {tables.error_line(summary)}")
+
+
+def _finish(ctx: click.Context, results: Sequence[ActionResult], *, as_json: bool, waited: bool = False) -> None:
+    """Print the results and leave with their code."""
+    if as_json:
+        items = [asdict(result) for result in results]
+        print_document({"items": items, "total": len(items), "next": None})
+    else:
+        _print_results(ctx, results, waited)
+    code = exit_code_of(results)
+    if code is ExitCode.OK and waited and any(result.status != "RESOLVED" for result in results):
+        code = ExitCode.PARTIAL
+    ctx.exit(code)
+
+
+def _print_results(ctx: click.Context, results: Sequence[ActionResult], waited: bool) -> None:
+    if not results:
+        click.echo("No dead letter matches; nothing was done.")
+        return
+    shown = [result for result in results if not (waited and result.outcome == "done" and result.status != "RETRYING")]
+    if shown:
+        tables.print_table(tables.console(no_color=_no_color(ctx)), tables.results(shown))
+    done = sum(result.outcome == "done" for result in results)
+    click.echo(f"{done} of {len(results)} done" + (_outcome_counts(results) if waited else ""))
+
+
+def _outcome_counts(results: Sequence[ActionResult]) -> str:
+    resolved = sum(result.status == "RESOLVED" for result in results if result.outcome == "done")
+    running = sum(result.status == "RETRYING" for result in results if result.outcome == "done")
+    done = sum(result.outcome == "done" for result in results)
+    return f": {resolved} resolved, {done - resolved - running} failed again, {running} without an outcome"
+
+
+def _entry_document(entry: HistoryEntry) -> dict[str, Any]:
+    return asdict(entry) | {"at": time_text(entry.at)}
+
+
+def _print_fields(detail: DeadLetterDetail) -> None:
+    item = detail.summary
+    for name, value in (
+        ("Id", item.id),
+        ("Status", item.status),
+        ("Task", f"{item.task or '-'} ({item.task_id or 'no id'})"),
+        ("Error", f"{item.exception_type or item.kind}: {item.message}"),
+        ("Kind", item.kind),
+        ("Queue", item.queue),
+        ("Attempts", f"{item.attempts}, then {item.replays} replays"),
+        (
+            "Failed",
+            f"first {tables.seconds(item.first_failed_at)}, last {tables.seconds(item.last_failed_at)} UTC",
+        ),
+        ("Worker", detail.worker or "-"),
+        (
+            "Message",
+            f"{detail.message_id or '-'}, {item.size} bytes, {detail.content_type or 'no content type'}",
+        ),
+    ):
+        click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
+
+
+def _print_block(title: str, text: str) -> None:
+    click.secho(f"\n{title}", bold=True)
+    click.echo(printable(text[:_SHOWN]))
+    if len(text) > _SHOWN:
+        click.echo(f"… {len(text) - _SHOWN} more characters; --json shows all")
+
+
+def _arguments_text(detail: DeadLetterDetail) -> str:
+    if detail.args is None and detail.kwargs is None:
+        return detail.body_note or "not shown"
+    lines = [document(value) for value in detail.args or ()]
+    lines += [
+        f"{json.dumps(name, ensure_ascii=False)[1:-1]} = {document(value)}"
+        for name, value in (detail.kwargs or {}).items()
+    ]
+    return "\n".join(lines) or "none"
+
+
+def _no_color(ctx: click.Context) -> bool:
+    return bool(getattr(ctx.obj, "no_color", False))

@@ -1,0 +1,212 @@
+"""Declarations of the commands that are also plugins of ``celery`` [click].
+
+Loaded in every ``celery`` process, workers included: it imports click, which is there already, and nothing
+else. The functions behind the commands are named, and imported when a command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TypeVar
+
+import click
+
+EXIT_CODES = (
+    "\b\nExit codes: 0 done, 2 usage or configuration, 3 done in part, 4 refused, 5 aborted (broker, ledger "
+    'or Redis away),\n6 conflict. With --json an error is {"error": {"code", "message"}} on standard output.'
+)
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_LOADED_FROM = __package__ or "fluxora_tasks.interfaces.cli"
+
+
+class Command(click.Command):
+    """A command whose usage errors keep to ``--json`` too."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the arguments; with ``--json`` among them, an error becomes one document."""
+        as_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as exc:
+            if not as_json:
+                raise
+            raise _errors().usage_failure(exc) from exc
+
+
+class Group(click.Group):
+    """A group that names near commands after a slip, and keeps to ``--json`` in doing so."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; with ``--json`` among its arguments, an error becomes one document."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            slip = self._with_near_commands(ctx, args[0], exc)
+            raise _errors().usage_failure(slip) if "--json" in args else slip from exc
+
+    def _with_near_commands(self, ctx: click.Context, word: str, error: click.UsageError) -> click.UsageError:
+        near = get_close_matches(word, self.list_commands(ctx))
+        message = error.format_message()
+        if not near or "Did you mean" in message:
+            return error
+        return click.UsageError(f"{message} Did you mean: {', '.join(near)}?", error.ctx)
+
+
+class WaitingCommand(Command):
+    """A command with ``--wait [SECONDS]``: a word after it that is no number of seconds is an id."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare ``--wait`` its default before click takes the next word for its value."""
+        return super().parse_args(ctx, _with_wait_value(args))
+
+
+def _with_wait_value(args: list[str]) -> list[str]:
+    following = [*args[1:], ""]
+    return [
+        f"--wait={DEFAULT_WAIT}" if word == "--wait" and not _is_seconds(after) else word
+        for word, after in zip(args, following, strict=True)
+    ]
+
+
+def _is_seconds(word: str) -> bool:
+    """Whether the word is meant as seconds: at most a day, so that eight digits are still an id."""
+    whole, _, rest = word.partition(".")
+    return whole.isdecimal() and len(whole) <= 5 and (not rest or rest.isdecimal()) and float(word) <= 86_400
+
+
+#: Seconds a bare ``--wait`` waits for outcomes.
+DEFAULT_WAIT = 60
+
+
+def run(ctx: click.Context, target: str, *, as_json: bool = False, **options: Any) -> None:
+    """Import ``module:function`` and run it; what it raises becomes one line and an exit code."""
+    module, _, name = target.partition(":")
+    _errors().guarded(
+        lambda: getattr(import_module(f"{_LOADED_FROM}.{module}"), name)(ctx, as_json=as_json, **options),
+        as_json=as_json,
+    )
+
+
+def _errors() -> Any:
+    return import_module(f"{_LOADED_FROM}.errors")
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output, and nothing else."
+)
+_filter_option = click.option(
+    "--filter",
+    "filter_text",
+    default=None,
+    metavar="TEXT",
+    help='For example "status:PENDING task:orders.*".',
+)
+
+
+def _action(function: _F) -> _F:
+    """The arguments and options every action on dead letters takes."""
+    for decorate in (
+        json_option,
+        click.option("--actor", envvar="FLUXORA_ACTOR", metavar="NAME", help="Who does it; default: the login name."),
+        click.option(
+            "--reason", metavar="TEXT", help="Why; kept in the audit. Asked for on a terminal, else required."
+        ),
+        click.option("--all", "everything", is_flag=True, help="Every dead letter, where no filter is meant."),
+        _filter_option,
+        click.argument("ids", nargs=-1, metavar="[ID]..."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@click.group(cls=Group, epilog=EXIT_CODES)
+def dead() -> None:
+    """List, show, replay, resolve and discard dead letters."""
+
+
+@dead.command("list", cls=Command, epilog=EXIT_CODES)
+@_filter_option
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
+@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
+@json_option
+@click.pass_context
+def dead_list(ctx: click.Context, filter_text: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
+    """List dead letters, newest failure first."""
+    run(ctx, "dead:list_page", filter_text=filter_text or "", limit=limit, cursor=cursor, as_json=as_json)
+
+
+@dead.command("show", cls=Command, epilog=EXIT_CODES)
+@click.argument("dead_id", metavar="ID")
+@json_option
+@click.pass_context
+def dead_show(ctx: click.Context, dead_id: str, as_json: bool) -> None:
+    """Show one dead letter: error, traceback, arguments, history.
+
+    ID may be the first characters of an id, four or more.
+    """
+    run(ctx, "dead:show", dead_id=dead_id, as_json=as_json)
+
+
+@dead.command("replay", cls=WaitingCommand, epilog=EXIT_CODES)
+@_action
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 86_400),
+    is_flag=False,
+    flag_value=DEFAULT_WAIT,
+    metavar="[SECONDS]",
+    help=f"Wait for the outcomes ({DEFAULT_WAIT} s if no number follows). Code 3 if one did not resolve.",
+)
+@click.pass_context
+def dead_replay(ctx: click.Context, /, wait: float | None, as_json: bool, **options: Any) -> None:
+    """Send dead letters again, byte for byte, to the queue they came from."""
+    run(ctx, "dead:replay", wait=wait, as_json=as_json, **options)
+
+
+@dead.command("resolve", cls=Command, epilog=EXIT_CODES)
+@_action
+@click.pass_context
+def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Mark dead letters as resolved by other means."""
+    run(ctx, "dead:resolve", as_json=as_json, **options)
+
+
+@dead.command("discard", cls=Command, epilog=EXIT_CODES)
+@_action
+@click.pass_context
+def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Mark dead letters as not wanted any more."""
+    run(ctx, "dead:discard", as_json=as_json, **options)
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.option(
+    "--loglevel",
+    "-l",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="Least level that is logged, on standard error.",
+)
+@click.pass_context
+def recorder(ctx: click.Context, loglevel: str) -> None:
+    """Move dead letters from their queue into the ledger, until SIGTERM or Ctrl-C."""
+    run(ctx, "recorder:record", loglevel=loglevel)
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@json_option
+@click.pass_context
+def audit(ctx: click.Context, as_json: bool) -> None:
+    """Count every message sent: succeeded, in the ledger, waiting, or lost. Code 0 only if none is lost."""
+    run(ctx, "audit:audit", as_json=as_json)

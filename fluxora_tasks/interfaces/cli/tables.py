@@ -1,0 +1,207 @@
+"""Tables, on a terminal and in a pipe [rich].
+
+A terminal gets as many columns as fit; a pipe gets every column, one line per row, no colour, no cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from fluxora_tasks.interfaces.cli.output import age, one_line, printable
+from fluxora_tasks.operations.records import ActionResult, DeadLetterSummary, HistoryEntry
+
+#: Characters of an id in a table; enough to name it again.
+SHORT_ID = 8
+
+#: Columns of a terminal from which the wide list is shown.
+_WIDE = 132
+
+#: Columns of a pipe: more than any row has.
+_UNBOUNDED = 10_000
+
+_COLOURS = {
+    "PENDING": "yellow",
+    "RETRYING": "cyan",
+    "RESOLVED": "green",
+    "FAILED": "red",
+    "DISCARDED": "dim",
+    "done": "green",
+    "unknown": "red",
+    "conflict": "yellow",
+    "refused": "yellow",
+    "failed": "red",
+}
+
+
+def console(*, no_color: bool = False) -> Console:
+    """A console that takes payloads for text, never for markup."""
+    plain = Console(markup=False, highlight=False, emoji=False, no_color=no_color or None)
+    return (
+        plain
+        if plain.is_terminal
+        else Console(markup=False, highlight=False, emoji=False, no_color=True, width=_UNBOUNDED)
+    )
+
+
+def print_table(target: Console, table: Table) -> None:
+    """Print it; in a pipe without the spaces that fill the last column."""
+    if target.is_terminal:
+        target.print(table)
+        return
+    with target.capture() as captured:
+        target.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+class Teller:
+    """Lines that stay, and one line that changes while something is awaited."""
+
+    def __init__(self, target: Console, live: Status | None, *, silent: bool) -> None:
+        self._target = target
+        self._live = live
+        self._silent = silent
+
+    def line(self, *words: str | Text) -> None:
+        """Print a line that stays."""
+        if not self._silent:
+            parts = [cell(word) if isinstance(word, str) else word for word in words]
+            self._target.print(Text("  ", no_wrap=True, overflow="ellipsis").join(parts))
+
+    def state(self, text: str) -> None:
+        """Change the live line; a pipe has none."""
+        if self._live is not None:
+            self._live.update(text)
+
+
+@contextmanager
+def live_line(*, no_color: bool, silent: bool) -> Iterator[Teller]:
+    """A live line on a terminal; nothing of the kind in a pipe, or when ``silent``."""
+    target = console(no_color=no_color)
+    if silent or not target.is_terminal:
+        yield Teller(target, None, silent=silent)
+        return
+    with target.status("") as live:
+        yield Teller(target, live, silent=silent)
+
+
+def dead_letters(items: Sequence[DeadLetterSummary], now: datetime, width: int) -> Table:
+    """The list, in the form that fits ``width`` columns."""
+    return _wide(items, now) if width >= _WIDE else _narrow(items, now, width)
+
+
+def results(items: Sequence[ActionResult]) -> Table:
+    """What became of each record of an action."""
+    table = _table("ID", "OUTCOME", "STATUS", "DETAIL")
+    for item in items:
+        table.add_row(
+            cell(item.id[:36] if item.outcome == "unknown" else item.id[:SHORT_ID]),
+            status(item.outcome),
+            status(item.status or "-"),
+            cell(item.detail),
+        )
+    return table
+
+
+def history(entries: Sequence[HistoryEntry]) -> Table:
+    """What happened to one record, oldest first."""
+    table = _table("AT (UTC)", "EVENT", "REPLAY", "BY", "DETAIL")
+    for entry in entries:
+        table.add_row(
+            cell(seconds(entry.at)),
+            cell(entry.event),
+            str(entry.replay_no or ""),
+            cell(entry.actor),
+            cell(entry.detail),
+        )
+    return table
+
+
+def plain(*columns: str, rows: Sequence[Sequence[str]]) -> Table:
+    """Any rows of text."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def cell(value: str) -> Text:
+    """A payload's text on one line, cut by the table where it must be."""
+    return Text(one_line(value), no_wrap=True, overflow="ellipsis")
+
+
+def status(name: str) -> Text:
+    """A status or outcome in its colour."""
+    return Text(printable(name), style=_COLOURS.get(name, ""), no_wrap=True)
+
+
+def seconds(moment: datetime) -> str:
+    """A time as people read it; UTC, as every time of ours."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def error_line(item: DeadLetterSummary) -> str:
+    """Last part of the exception's name with its text; the kind where there was no exception."""
+    name = item.exception_type.rpartition(".")[2] or item.kind
+    return one_line(f"{name}: {item.message}" if item.message else name, 200)
+
+
+def _narrow(items: Sequence[DeadLetterSummary], now: datetime, width: int) -> Table:
+    table = _table("ID", "STATUS", "TASK", "ERROR", "TRIES", "AGE")
+    names = [one_line(item.task or "-") for item in items]
+    fixed = SHORT_ID + len("DISCARDED") + len("TRIES") + len("365d") + 5 * 2
+    left = max(20, width - fixed)
+    room = min(max((cell_len(name) for name in names), default=0), left // 2)
+    for item, name in zip(items, names, strict=True):
+        table.add_row(
+            item.id[:SHORT_ID],
+            status(item.status),
+            cell(_last_part(name, room)),
+            cell(error_line(item)),
+            str(item.attempts),
+            age(item.last_failed_at, now),
+        )
+    return table
+
+
+def _wide(items: Sequence[DeadLetterSummary], now: datetime) -> Table:
+    del now  # a wide row has room for the time itself
+    table = _table("ID", "STATUS", "KIND", "LAST FAILED (UTC)", "TRIES", "REPLAYS", "QUEUE", "TASK", "ERROR")
+    for item in items:
+        table.add_row(
+            item.id[:SHORT_ID],
+            status(item.status),
+            cell(item.kind),
+            seconds(item.last_failed_at),
+            str(item.attempts),
+            str(item.replays),
+            cell(item.queue),
+            cell(item.task or "-"),
+            cell(error_line(item)),
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+    for name in columns:
+        right = name in ("TRIES", "REPLAYS", "AGE", "COUNT")
+        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    return table
+
+
+def _last_part(name: str, room: int) -> str:
+    """The end of a dotted name, which is the part that tells."""
+    if cell_len(name) <= room:
+        return name
+    while name and cell_len(name) > room - 1:
+        name = name[1:]
+    return f"…{name}"
