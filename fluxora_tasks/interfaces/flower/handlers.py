@@ -1,8 +1,8 @@
 """The pages: a request in, an operation asked, a template out.
 
-Authentication, base template and look are Flower's own. Every page carries a strict content policy, since what
-it shows was written by whoever could send a message; every change needs Flower's token *and* our own page as
-its origin.
+Authentication, base template and look are Flower's own. Every page carries a strict content policy, since
+what it shows was written by whoever could send a message; every change needs Flower's token *and* our own page
+as its origin.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Problem(HTTPError):
 
     def __init__(self, error: FluxoraError) -> None:
         super().__init__(_status_of(error))
-        self.text = str(error)
+        self.text = "There is no dead letter with this id." if self.status_code == 404 else str(error)
 
 
 # the base class comes from a package without types

@@ -62,7 +62,7 @@ def run(arguments: tuple[str, ...]) -> None:
 def why_not() -> str:
     """One line for a person whose Flower has no pages of ours."""
     if find_spec("flower") is None:
-        return str(MissingExtra("flower", "the dead-letter pages"))
+        return str(MissingExtra("flower", "Flower with dead-letter pages"))
     return "this Flower is built differently; the dead-letter pages need: pip install 'fluxora-tasks[flower]'"
 
 
