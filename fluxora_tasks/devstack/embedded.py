@@ -119,6 +119,7 @@ class EmbeddedStore:
             os.close(lock)
         try:
             self._await_ready(process, deadline)
+            _release_taken(self.socket)
             self._announce(process.pid)
         except BaseException:
             process.kill()
@@ -194,17 +195,30 @@ def _require_own(directory: Path, *, private: bool) -> None:
     status = directory.lstat() if private else directory.stat()
     mine = status.st_uid == os.getuid() or (os.getuid() == 0 and not private)
     if not (mine and stat.S_ISDIR(status.st_mode)) or (private and status.st_mode & 0o077):
-        raise ConfigurationError(
-            f"{directory} is not a private directory of this user; set FLUXORA_STATE_DIR"
-        )
+        raise ConfigurationError(f"{directory} is not a private directory of this user; set FLUXORA_STATE_DIR")
 
 
 def _process_id(socket: Path) -> int | None:
     """Process id of the server on the socket, or ``None`` if none is ready there."""
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))
-    try:
-        return int(client.info("server")["process_id"])
-    except (redis.RedisError, OSError):
-        return None
-    finally:
-        client.close()
+    with _client(socket) as client:
+        try:
+            return int(client.info("server")["process_id"])
+        except (redis.RedisError, OSError):
+            return None
+
+
+def _release_taken(socket: Path) -> None:
+    """
+    Make due what workers had taken and not acknowledged when the last server ended.
+
+    kombu keeps those messages in ``unacked``, scored in ``unacked_index`` by the time they were taken, and gives
+    them out again after the visibility timeout, an hour. Score 0 is long past: the first worker's sweep finds them.
+    """
+    with _client(socket) as client:
+        for index in client.scan_iter("*unacked_index", _type="zset"):
+            client.zunionstore(index, {index: 0.0})
+
+
+def _client(socket: Path) -> redis.Redis:
+    """A client of database 0 that does not wait long."""
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))

@@ -78,9 +78,7 @@ class Stack:
         self._worker_args = tuple(worker_args)
         self._flower_port = flower_port
         self._state_dir = settings.state_dir.absolute()
-        self._store = (
-            EmbeddedStore(self._state_dir, settings.embedded_socket) if settings.uses_embedded_store else None
-        )
+        self._store = EmbeddedStore(self._state_dir, settings.embedded_socket) if settings.uses_embedded_store else None
         self._processes: dict[str, ManagedProcess] = {}
         self._worker_asked = 0.0
         self.flower_url: str | None = None
@@ -214,6 +212,8 @@ class Stack:
                 arguments=(sys.executable, "-m", "celery", "-A", self._app, *arguments),
                 log=self.log(part),
                 environment={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+                # the embedded store dies with us too, and a worker cannot finish anything without its broker
+                death_signal=signal.SIGTERM if self._store is None else signal.SIGKILL,
             )
         )
 
@@ -238,9 +238,7 @@ class Stack:
                 raise self._failure(part, f"ended with code {code} before it was ready")
 
     def _failure(self, part: str, what: str) -> InfrastructureError:
-        return InfrastructureError(
-            f"the {part} {what}; end of {self.log(part)}:\n{self._processes[part].tail()}"
-        )
+        return InfrastructureError(f"the {part} {what}; end of {self.log(part)}:\n{self._processes[part].tail()}")
 
     def _worker_is_ready(self) -> bool:
         if " ready." in self._processes["worker"].output():
@@ -321,9 +319,7 @@ def require_store(url: str) -> None:
     try:
         client.ping()
     except (redis.RedisError, OSError) as exc:
-        raise StoreUnavailable(
-            f"the Redis {mask_url(url)} does not answer ({exc}); check FLUXORA_REDIS_URL"
-        ) from exc
+        raise StoreUnavailable(f"the Redis {mask_url(url)} does not answer ({exc}); check FLUXORA_REDIS_URL") from exc
     finally:
         client.close()
 
