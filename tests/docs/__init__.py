@@ -1,0 +1,1 @@
+"""Code in documents is run: what a reader copies works."""
