@@ -53,8 +53,8 @@ def attempt_of(task_id: str, retries: int, headers: Mapping[str, Any], now: date
 def conclude(
     policy: RetryPolicy, error: BaseException, attempt: Attempt, now: datetime, classify: Classifier
 ) -> RetryIn | GiveUp:
-    """Retry or give up; an exception that ``autoretry_for`` names has had its retries when it gets here."""
-    if attempt.explicit:
+    """Retry or give up. What Celery's own options retried has had its attempts when it gets here."""
+    if attempt.explicit or had_its_retries(policy, attempt.number):
         return GiveUp(GiveUpReason.ATTEMPTS)
     failure = Failure(
         outcome=outcome_under(policy, error, classify(error)),
@@ -65,19 +65,26 @@ def conclude(
     return decide(policy, failure, seeded(attempt.task_id, attempt.number))
 
 
+def had_its_retries(policy: RetryPolicy, attempt: int) -> bool:
+    """Whether this is the last attempt of several: then it was retried, whoever decided that."""
+    return policy.max_attempts is not None and 1 < policy.max_attempts <= attempt
+
+
 def kind_of(verdict: GiveUp, error: BaseException, refused_by_name: bool) -> Kind:
     """The kind of dead letter a verdict makes.
 
     Args:
         refused_by_name: The error is one that somebody declared as never retryable.
     """
+    if refused_by_name:
+        return Kind.NON_RETRYABLE
     match verdict.reason:
         case GiveUpReason.ATTEMPTS:
             return Kind.RETRIES_EXHAUSTED
         case GiveUpReason.DEADLINE | GiveUpReason.RETRY_AFTER:
             return Kind.DEADLINE
         case GiveUpReason.NON_RETRYABLE:
-            return Kind.NON_RETRYABLE if refused_by_name else Kind.EXCEPTION
+            return Kind.EXCEPTION
 
 
 def mark(error: BaseException, kind: Kind, first_at: datetime) -> None:

@@ -23,6 +23,7 @@ from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
 from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, PUBLISH_ID, new_id
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
+from fluxora_tasks.task.outcome import had_its_retries
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
 from fluxora_tasks.worker.gate import Verdict
 from fluxora_tasks.worker.runtime import WorkerRuntime
@@ -193,8 +194,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         """The kind, where the child's verdict did not survive: by the attempts used up, else a plain exception."""
         task = self._task
         try:
-            attempts, limit = self._context.retries + 1, task.policy().max_attempts
-            exhausted = 1 < (limit or 0) <= attempts
+            exhausted = had_its_retries(task.policy(), self._context.retries + 1)
             verdict = GiveUp(GiveUpReason.ATTEMPTS if exhausted else GiveUpReason.NON_RETRYABLE)
             kind: Kind = task.kind_for(verdict, error)
         except Exception:  # noqa: BLE001 - a task class of somebody else's

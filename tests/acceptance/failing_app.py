@@ -1,0 +1,110 @@
+"""A Celery app whose tasks fail in every way the tests need; started as a real worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+
+from fluxora_tasks import NonRetryableError, RetryableError, RetryPolicy, install
+
+app = Celery("failing")
+app.conf.update(task_default_queue=os.environ.get("TEST_QUEUE", "celery"), worker_prefetch_multiplier=4)
+install(app)
+
+QUICK = RetryPolicy(max_attempts=3, base_delay=0.05, jitter=False)
+
+
+class Unpicklable(Exception):
+    """An exception that does not survive pickle."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+        self.handle = lambda: second
+
+
+@app.task(name="echo")
+def echo(*args: Any, **kwargs: Any) -> list[Any]:
+    return [list(args), kwargs]
+
+
+@app.task(name="raise_value_error")
+def raise_value_error(text: str = "broken") -> None:
+    raise ValueError(text)
+
+
+@app.task(name="never_again", retry_policy=QUICK)
+def never_again() -> None:
+    raise NonRetryableError("do not even try")
+
+
+@app.task(name="always_down", retry_policy=QUICK)
+def always_down() -> None:
+    raise ConnectionRefusedError("down")
+
+
+@app.task(name="down_until", bind=True, retry_policy=QUICK)
+def down_until(self: Any, attempt: int) -> int:
+    if self.request.retries + 1 < attempt:
+        raise RetryableError("not yet")
+    return attempt
+
+
+@app.task(name="unpicklable")
+def unpicklable() -> None:
+    raise Unpicklable("one", "two")
+
+
+@app.task(name="fails_until_repaired")
+def fails_until_repaired(path: str, *payload: Any) -> str:
+    if not Path(path).exists():
+        raise ValueError("not repaired")
+    return "repaired"
+
+
+@app.task(name="kill_myself")
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="too_slow", time_limit=1)
+def too_slow() -> None:
+    time.sleep(60)
+
+
+@app.task(name="out_of_memory")
+def out_of_memory() -> None:
+    raise MemoryError("no more")
+
+
+@app.task(name="ignored")
+def ignored() -> None:
+    raise Ignore
+
+
+@app.task(name="rejected")
+def rejected() -> None:
+    raise Reject("not mine", requeue=False)
+
+
+@app.task(name="celery_retries", bind=True, max_retries=1, default_retry_delay=0)
+def celery_retries(self: Any) -> None:
+    try:
+        raise KeyError("k")
+    except KeyError as exc:
+        raise self.retry(exc=exc, countdown=0) from exc
+
+
+@app.task(name="autoretried", autoretry_for=(KeyError,), max_retries=1, retry_backoff=False, default_retry_delay=0)
+def autoretried() -> None:
+    raise KeyError("k")
+
+
+@app.task(name="opted_out", dead_letter=False)
+def opted_out() -> None:
+    raise ValueError("nobody keeps this")

@@ -1,0 +1,200 @@
+"""What a real worker does with failures, on both brokers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection, Producer
+
+from fluxora_tasks.deadletter.envelope import Kind
+from fluxora_tasks.devstack.process import ManagedProcess
+from fluxora_tasks.install import install
+from fluxora_tasks.journal import Journal
+from fluxora_tasks.settings import Settings
+from tests.acceptance.dead_queue import DeadQueue
+from tests.processes import CeleryProcesses
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.integration]
+
+APP = "tests.acceptance.failing_app"
+
+
+@dataclass
+class Bench:
+    """One running worker, a client, and the dead-letter queue."""
+
+    client: Celery
+    dead: DeadQueue
+    worker: ManagedProcess
+    journal: Journal
+    broker_url: str
+
+    def send(self, task: str, *args: Any, **options: Any) -> Any:
+        return self.client.send_task(task, args=args, **options)
+
+    def succeeds(self) -> None:
+        """The worker is alive and consuming."""
+        assert self.send("echo", 1).get(timeout=20) == [[1], {}]
+
+    def waiting(self) -> int:
+        """Messages sent that have not ended."""
+        return self.journal.counts().open
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    name = "store_url" if request.param == "redis" else "vhost_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses) -> Iterator[Bench]:
+    environment = {
+        "FLUXORA_BROKER_URL": broker_url,
+        "FLUXORA_REDIS_URL": store.state_url(2),
+        "FLUXORA_RESULT_BACKEND": store.broker_url(1),
+    }
+    client = Celery("client")
+    extension = install(
+        client,
+        Settings(broker_url=broker_url, redis_url=store.state_url(2), result_backend=store.broker_url(1)),
+    )
+    dead = DeadQueue(broker_url)
+    worker = celery_processes.worker(APP, environment)
+    assert extension.journal is not None
+    yield Bench(client, dead, worker, extension.journal, broker_url)
+    dead.close()
+    client.close()
+
+
+def test_each_way_to_fail_makes_one_dead_letter_of_its_kind(bench: Bench) -> None:
+    """One record per message, the right kind and attempts, the worker alive, nothing left unacknowledged."""
+    expected = {
+        "raise_value_error": (Kind.EXCEPTION, 1, "builtins.ValueError"),
+        "never_again": (Kind.NON_RETRYABLE, 1, "fluxora_tasks.errors.NonRetryableError"),
+        "always_down": (Kind.RETRIES_EXHAUSTED, 3, "builtins.ConnectionRefusedError"),
+        "unpicklable": (Kind.EXCEPTION, 1, "tests.acceptance.failing_app.Unpicklable"),
+        "kill_myself": (Kind.WORKER_LOST, 1, "billiard.exceptions.WorkerLostError"),
+        "too_slow": (Kind.HARD_TIME_LIMIT, 1, "billiard.exceptions.TimeLimitExceeded"),
+        "out_of_memory": (Kind.EXCEPTION, 1, "builtins.MemoryError"),
+        "rejected": (Kind.REJECTED_BY_CODE, 1, "celery.exceptions.Reject"),
+        "celery_retries": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
+        "autoretried": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
+    }
+    for task in expected:
+        bench.send(task)
+    for task in ("ignored", "opted_out"):
+        bench.send(task)
+    letters = bench.dead.wait_for(len(expected), limit=40)
+    bench.succeeds()
+    assert {letter.task: (letter.kind, letter.attempts, letter.exception_type) for letter in letters} == expected
+    assert len(bench.dead.letters()) == len(expected)
+    wait_until(lambda: bench.waiting() == len(expected), what="only the dead letters are open in the journal")
+    counts = bench.journal.counts()
+    assert (counts.sent, counts.succeeded, counts.ignored) == (len(expected) + 3, 1, 2)
+    bench.worker.stop(wait=30)
+    assert left_in_queue(bench) == 0, "everything was acknowledged"
+
+
+def test_a_transient_failure_is_tried_again(bench: Bench) -> None:
+    """Two failures, then success: no dead letter, one message in the journal, two retries counted."""
+    assert bench.send("down_until", 3).get(timeout=20) == 3
+    wait_until(lambda: bench.waiting() == 0)
+    counts = bench.journal.counts()
+    assert (counts.sent, counts.succeeded, counts.retried) == (1, 1, 2)
+    assert bench.dead.letters() == []
+
+
+def test_the_body_is_kept_byte_for_byte(bench: Bench) -> None:
+    """A body no serializer of ours would write: spaces, escapes, non-ASCII, long and nested."""
+    arguments = ["ä\u2028€𝄞" * 2000, {"nested": [[{"deep": [None, True, 1e308]}]]}, "\\u0041", "x" * 100_000]
+    body = json.dumps([arguments, {"k": "v"}, {}], ensure_ascii=False, indent=3).encode()
+    with Connection(bench.broker_url) as connection:
+        Producer(connection).publish(
+            body,
+            exchange="",
+            routing_key="celery",
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers={"task": "raise_value_error", "id": "by-hand", "custom": "kept"},
+        )
+    (letter,) = bench.dead.wait_for(1)
+    assert letter.payload.body == body
+    assert letter.payload.headers["custom"] == "kept"
+    assert (letter.task_id, letter.queue, letter.message_id) == ("by-hand", "celery", "by-hand")
+    assert letter.exception_type == "builtins.TypeError"
+
+
+def test_a_revoked_message_is_kept(bench: Bench) -> None:
+    """Celery acknowledges a revoked message without a trace."""
+    bench.client.control.revoke("the-id", reply=True)
+    bench.send("echo", task_id="the-id")
+    (letter,) = bench.dead.wait_for(1)
+    assert (letter.kind, letter.message) == (Kind.REVOKED, "task revoked")
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_an_expired_message_is_kept(bench: Bench) -> None:
+    """Celery acknowledges an expired message without a trace; on RabbitMQ the broker itself drops it before."""
+    bench.send("echo", expires=-10)
+    (letter,) = bench.dead.wait_for(1)
+    assert (letter.kind, letter.message) == (Kind.EXPIRED, "task expired")
+
+
+@pytest.mark.parametrize("how", ["worker stays", "worker is killed"])
+def test_nothing_is_acknowledged_while_the_dead_letter_cannot_be_published(
+    bench: Bench, how: str, break_dead_queue: Callable[[Bench], Callable[[], None]]
+) -> None:
+    """The broker refuses the dead letter: the message stays unacknowledged, and is kept once the broker accepts."""
+    repair = break_dead_queue(bench)
+    bench.send("raise_value_error", "while refused")
+    bench.succeeds()
+    wait_until(lambda: "dead letter not published" in bench.worker.output(), what="the publish was refused")
+    if how == "worker stays":
+        repair()
+        assert [letter.message for letter in bench.dead.wait_for(1, limit=40)] == ["while refused"]
+        bench.worker.stop(wait=30)
+        assert left_in_queue(bench) == 0, "acknowledged after the dead letter"
+    else:
+        bench.worker.stop(wait=0)
+        wait_until(lambda: left_in_queue(bench) == 1, what="the message is still the broker's")
+        repair()
+
+
+@pytest.fixture
+def break_dead_queue() -> Callable[[Bench], Callable[[], None]]:
+    """Make the broker refuse dead letters; returns what ends that."""
+
+    def break_it(bench: Bench) -> Callable[[], None]:
+        channel = bench.dead._connection.default_channel
+        if bench.broker_url.startswith("amqp"):
+            # the publisher declares the exchange, which another type of exchange of that name refuses
+            channel.queue_delete("fluxora.dead")
+            channel.exchange_delete("fluxora.dead")
+            channel.exchange_declare("fluxora.dead", "fanout", durable=True, auto_delete=False)
+
+            def repair() -> None:
+                channel.exchange_delete("fluxora.dead")
+                bench.dead._queue.declare()
+
+            return repair
+        # a key of another type refuses the push
+        channel.client.set("fluxora.dead", "in the way")
+        return lambda: channel.client.delete("fluxora.dead")
+
+    return break_it
+
+
+def left_in_queue(bench: Bench) -> int:
+    """Messages the broker still has once the worker is gone: those never acknowledged."""
+    with Connection(bench.broker_url) as connection:
+        channel = connection.default_channel
+        if bench.broker_url.startswith("amqp"):
+            return int(channel.queue_declare("celery", passive=True).message_count)
+        return int(channel.client.hlen("unacked")) + int(channel.client.llen("celery"))
