@@ -18,6 +18,7 @@ from flower.views import BaseHandler
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from fluxora_tasks.errors import (
+    ConfigurationError,
     ConflictError,
     FluxoraError,
     InfrastructureError,
@@ -26,7 +27,8 @@ from fluxora_tasks.errors import (
 )
 from fluxora_tasks.interfaces.flower import display
 from fluxora_tasks.interfaces.flower.access import Access
-from fluxora_tasks.interfaces.flower.view import STATUSES, ListView, detail_view, list_view
+from fluxora_tasks.interfaces.flower.view import ACTIONS, STATUSES, ListView, detail_view, list_view
+from fluxora_tasks.ledger.filters import FIELDS, FilterError
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ _OPENED_TO_OTHERS: Final = (
     "Access-Control-Allow-Methods",
 )
 _NOTE_COOKIE: Final = "fluxora_note"
-_ACTIONS: Final = ("replay", "resolve", "discard")
 _REASON_LIMIT: Final = 500
 
 #: Bootstrap's name for the colour of an outcome.
@@ -149,7 +150,7 @@ class DeadLettersHandler(PageHandler):
             page = await self.access.ask(
                 lambda dead_letters: dead_letters.list(asked.effective_filter, cursor=asked.cursor or None)
             )
-        except RefusedError as error:
+        except (FilterError, RefusedError) as error:
             refusal = str(error)
             self.set_status(400)
         except FluxoraError as error:
@@ -163,6 +164,7 @@ class DeadLettersHandler(PageHandler):
             display=display,
             statuses=STATUSES,
             link=self._link,
+            fields=FIELDS,
         )
 
     def _link(self, asked: ListView) -> str:
@@ -194,7 +196,7 @@ class DeadLetterHandler(PageHandler):
         if self.is_read_only:
             raise HTTPError(403)
         action = self.get_body_argument("action", "")
-        if action not in _ACTIONS:
+        if action not in ACTIONS:
             raise HTTPError(400)
         reason = self.get_body_argument("reason", "")[:_REASON_LIMIT]
         self.leave_note(await self._act(action, dead_id, reason))
@@ -226,7 +228,7 @@ def _status_of(error: FluxoraError) -> int:
         return 409
     if isinstance(error, RefusedError):
         return 400
-    return 503 if isinstance(error, InfrastructureError) else 500
+    return 503 if isinstance(error, (InfrastructureError, ConfigurationError)) else 500
 
 
 _LINES: Final = {

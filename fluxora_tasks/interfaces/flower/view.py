@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fluxora_tasks.interfaces.flower import display
+from fluxora_tasks.ledger.standing import OPEN
 from fluxora_tasks.operations.records import DeadLetterDetail, DeadLetterSummary, HistoryEntry
 
 #: Stored status -> what a person reads, Bootstrap's colour.
@@ -18,11 +19,8 @@ STATUSES: Final = {
     "DISCARDED": ("Discarded", "secondary"),
 }
 
-#: Status -> what may be tried; the operation itself has the last word.
-_POSSIBLE: Final = {
-    "PENDING": ("replay", "resolve", "discard"),
-    "FAILED": ("replay", "resolve", "discard"),
-}
+#: What may be done with an open record; the operation itself has the last word.
+ACTIONS: Final = ("replay", "resolve", "discard")
 
 #: Cursors carried for the way back; a longer way starts at the newest again.
 _BACK_LIMIT: Final = 40
@@ -46,8 +44,8 @@ class ListView:
 
     @property
     def effective_filter(self) -> str:
-        """The filter text with the chosen status in it."""
-        return f"status:{self.status} {self.filter}".strip() if self.status else self.filter
+        """The filter text with the chosen status behind it, so that positions in an error are those typed."""
+        return f"{self.filter} status:{self.status}".strip() if self.status else self.filter
 
     def with_status(self, status: str) -> ListView:
         """The first page of another status."""
@@ -98,7 +96,7 @@ def detail_view(detail: DeadLetterDetail) -> DetailView:
     summary = detail.summary
     return DetailView(
         summary=summary,
-        possible=_POSSIBLE.get(summary.status, ()),
+        possible=ACTIONS if summary.status in OPEN else (),
         args=None if detail.args is None else display.pretty(detail.args),
         kwargs=None if detail.kwargs is None else display.pretty(detail.kwargs),
         body_note=detail.body_note,

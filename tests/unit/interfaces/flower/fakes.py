@@ -26,9 +26,10 @@ from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler
 
-from fluxora_tasks.errors import FluxoraError, RefusedError, UnknownDeadLetter
+from fluxora_tasks.errors import FluxoraError, UnknownDeadLetter
 from fluxora_tasks.interfaces.flower.access import Access
 from fluxora_tasks.interfaces.flower.application import add_pages_over
+from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.operations.records import (
     ActionResult,
     Actor,
@@ -100,8 +101,7 @@ class FakeDeadLetters:
     def list(self, filter: str = "", *, limit: int = 50, cursor: str | None = None) -> Page:
         self._may_fail()
         self.filters.append(filter)
-        if filter.startswith("bad"):
-            raise RefusedError(f"no field {filter!r}")
+        parse(filter)
         rows = [letter.summary for letter in self.letters.values()]
         rows = [row for row in rows if "status:" not in filter or f"status:{row.status}" in filter]
         start = int(cursor or 0)

@@ -14,7 +14,7 @@ from tests.unit.interfaces.flower.fakes import detail, summary
         ("", "", ""),
         ("", "task:a", "task:a"),
         ("FAILED", "", "status:FAILED"),
-        ("FAILED", "task:a kind:expired", "status:FAILED task:a kind:expired"),
+        ("FAILED", "task:a kind:expired", "task:a kind:expired status:FAILED"),
         ("GONE", "task:a", "task:a"),  # no such status
     ],
 )
