@@ -1,0 +1,72 @@
+"""Settings: checked once, shown masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.settings import Settings, load_settings, mask_url
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("FLUXORA_BROKER_URL", "localhost:6379", "redis://localhost"),
+        ("FLUXORA_REDIS_URL", "http://x", "redis://"),
+        ("FLUXORA_LEDGER_URL", "mysql://x", "postgresql+psycopg://"),
+        ("FLUXORA_MAX_ATTEMPTS", "none", "integer"),
+        ("FLUXORA_MAX_ATTEMPTS", "0", "greater"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """One line: the variable and what to write."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    line = str(caught.value)
+    assert line.startswith(f"{name}: ")
+    assert says in line
+    assert "\n" not in line
+
+
+def test_an_explicit_value_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explicit argument over environment over default; an empty variable is no variable."""
+    monkeypatch.setenv("FLUXORA_MAX_ATTEMPTS", "9")
+    monkeypatch.setenv("FLUXORA_BROKER_URL", "")
+    assert load_settings().max_attempts == 9
+    assert load_settings(max_attempts=2).max_attempts == 2
+    assert load_settings().broker_url is None
+
+
+def test_passwords_are_not_shown() -> None:
+    """Neither in repr nor in what interfaces show."""
+    settings = Settings(
+        broker_url="amqp://user:secret1@host//",
+        redis_url="redis://:secret2@host/1",
+        ledger_url="postgresql+psycopg://u:secret3@h/d",
+        result_backend="redis://:secret4@host/1",
+    )
+    assert "secret" not in f"{settings!r} {settings!s} {settings.shown()}"
+
+
+@given(password=st.text(min_size=1), rest=st.text())
+def test_masking_never_raises_and_hides_the_password(password: str, rest: str) -> None:
+    """Whatever somebody typed."""
+    mask_url(rest)
+    clean = password.replace("/", "").replace("@", "")
+    if len(clean) > 3:
+        assert clean not in mask_url(f"amqp://u:{clean}@host/x")
+
+
+def test_a_long_state_directory_gets_a_short_socket(tmp_path: Path) -> None:
+    """A Unix socket path may have 107 bytes."""
+    assert Settings(state_dir=Path("/tmp/s")).embedded_socket == Path("/tmp/s/store.sock")
+    deep = Settings(state_dir=tmp_path / ("d" * 120)).embedded_socket
+    assert len(str(deep)) < 100
+    assert deep != Settings(state_dir=tmp_path / ("e" * 120)).embedded_socket
