@@ -45,6 +45,10 @@ class Outbox:
                 self._thread.start()
             self._changed.notify_all()
 
+    def __len__(self) -> int:
+        """Notes that are not confirmed yet."""
+        return len(self._waiting)
+
     def drain(self, timeout: float) -> bool:
         """Whether everything submitted so far was confirmed within ``timeout`` seconds."""
         with self._changed:

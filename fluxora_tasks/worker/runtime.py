@@ -76,6 +76,11 @@ class WorkerRuntime:
             if first:
                 self._hub.call_soon(self._flush)
 
+    @property
+    def unsettled(self) -> int:
+        """Messages whose note is not confirmed yet."""
+        return len(self._outbox)
+
     def drain(self, timeout: float) -> bool:
         """Write what is waiting; whether all of it was confirmed in time."""
         self._flush()

@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.worker.control import inspect_command
 
 from fluxora_tasks.task.base import adopt
 
@@ -34,3 +35,10 @@ class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery i
         """The consumer stops or reconnects."""
         if not self._runtime.drain(_DRAIN):
             logger.error("dead letters are still unpublished; their messages stay with the broker")
+
+
+@inspect_command()  # type: ignore[untyped-decorator]  # Celery is untyped
+def fluxora_unsettled(state: Any) -> dict[str, int]:
+    """Messages this worker has finished with whose dead letter the broker has not confirmed yet."""
+    extension = getattr(state.app, "fluxora", None)
+    return {"unsettled": extension.runtime.unsettled if extension is not None else 0}
