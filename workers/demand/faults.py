@@ -68,8 +68,8 @@ class Outage:
         seconds: How long it lasts from then on; 0: none.
     """
 
-    after: int = 40
-    seconds: float = 2.5
+    after: int
+    seconds: float
 
 
 def schedule(seed: int, days: Sequence[date]) -> Schedule:
@@ -85,7 +85,7 @@ def schedule(seed: int, days: Sequence[date]) -> Schedule:
 
 
 def _corrupted(random: Random, days: Sequence[date]) -> dict[date, Fault]:
-    """A Tuesday and a Friday: neither is looked at when the other is forecast, so repairing them in any order is one."""
+    """A Tuesday and a Friday: neither is in the lookback of the other, so the order of their repair is no matter."""
     chosen = {}
     for weekday, fault in ((_TUESDAY, Fault.TRUNCATED), (_FRIDAY, Fault.NONSENSE)):
         candidates = [day for day in days if day.weekday() == weekday]

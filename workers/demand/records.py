@@ -32,7 +32,7 @@ def period_starts(day: date) -> list[str]:
 def recorded_days() -> Mapping[date, Profile]:
     """Every day of the record, in order; 84 days, twelve whole weeks from a Monday on."""
     days: dict[date, Profile] = {}
-    with (files("workers") / "data" / "demand_england_wales_2000.csv").open(encoding="utf-8", newline="") as lines:
+    with (files("workers") / "data" / "demand_england_wales_2000.csv").open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             days.setdefault(date.fromisoformat(row["period_start"][:10]), []).append(float(row["demand_mw"]))
     return days

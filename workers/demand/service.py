@@ -1,10 +1,10 @@
 """The demand service of the demo: real demand over HTTP, with faults on schedule.
 
-    python -m workers.demand.service --port 8000 --seed 7
+python -m workers.demand.service --port 8000 --seed 7
 
-    GET  /v1/regions/{region}/demand/{day}   {"region", "day", "unit": "MW", "values": [{"period_start", "demand"}, …]}
-    POST /v1/repair                          corrupted days are right from now on; names them
-    GET  /health                             always 200
+GET  /v1/regions/{region}/demand/{day}   {"region", "day", "unit": "MW", "values": [{"period_start", "demand"}, …]}
+POST /v1/repair                          corrupted days are right from now on; names them
+GET  /health                             always 200
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DemandService(ThreadingHTTPServer):
     def __init__(self, plan: Schedule | None = None, outage: Outage | None = None, port: int = 0) -> None:
         self.days = recorded_days()
         self._plan = plan or Schedule()
-        self._outage = outage or Outage(seconds=0)
+        self._outage = outage or Outage(after=0, seconds=0)
         self._corrupted = dict(self._plan.corrupted)
         self._requests: Counter[date] = Counter()
         self._answered = 0
@@ -91,8 +91,7 @@ class DemandService(ThreadingHTTPServer):
         if fault is Fault.NONSENSE:
             values[10], values[-3:] = float("nan"), []
         rows = [
-            {"period_start": start, "demand": value}
-            for start, value in zip(period_starts(day), values, strict=False)
+            {"period_start": start, "demand": value} for start, value in zip(period_starts(day), values, strict=False)
         ]
         document = {"region": REGION, "day": str(day), "unit": "MW", "values": rows}
         encoded = json.dumps(document).encode()
@@ -115,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: DemandService
 
-    def do_GET(self) -> None:  # noqa: N802  named by the base class
+    def do_GET(self) -> None:
         """Answer ``/health`` and demand."""
         match self.path.split("/")[1:]:
             case ["health"]:
@@ -125,14 +124,14 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(HTTPStatus.NOT_FOUND, {"error": "no such page"})
 
-    def do_POST(self) -> None:  # noqa: N802  named by the base class
+    def do_POST(self) -> None:
         """Answer ``/v1/repair``."""
         if self.path == "/v1/repair":
             self._answer(HTTPStatus.OK, {"repaired": self.server.repair()})
         else:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "no such page"})
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  named by the base class
+    def log_message(self, format: str, *args: Any) -> None:
         """To the log, not to the terminal."""
         logger.info(format, *args)
 
@@ -153,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(SLOW)
         if region != REGION:
             self._answer(HTTPStatus.NOT_FOUND, {"error": f"unknown region {region!r}"})
-        elif day not in self.server.days:
+        elif day is None or day not in self.server.days:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "no demand is recorded for this day"})
         else:
             self._send(HTTPStatus.OK, self.server.body(day, fault))
@@ -190,8 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.demand.service", description="Serve electricity demand.")
     parser.add_argument("--port", type=int, default=8000, help="0: a free one (default: 8000)")
     parser.add_argument("--seed", type=int, default=7, help="fixes every fault (default: 7)")
-    parser.add_argument("--outage-after", type=int, default=Outage.after, help="requests answered before the outage")
-    parser.add_argument("--outage", type=float, default=Outage.seconds, help="its seconds; 0: none")
+    parser.add_argument("--outage-after", type=int, default=40, help="requests answered before the outage")
+    parser.add_argument("--outage", type=float, default=2.5, help="its seconds; 0: none")
     parser.add_argument("--no-faults", action="store_true", help="answer every request as it should be")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

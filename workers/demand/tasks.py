@@ -19,8 +19,8 @@ from workers.demand.forecast import forecast, lookback, percentage_error, season
 from workers.demand.records import FIRST_DAY, REGION, Profile
 from workers.demand.store import DemandStore, Published, open_store
 
-#: Waits at least 13 s in all, whatever the dice say: longer than the service is ever out in the demo.
-PATIENT: Final = RetryPolicy(max_attempts=8, base_delay=0.4, max_delay=5.0, backoff_factor=2.0, jitter="equal")
+#: Waits 9 s in all at least, whatever the dice say: longer than the demo's service ever keeps a day back.
+PATIENT: Final = RetryPolicy(max_attempts=12, base_delay=0.4, max_delay=2.0, backoff_factor=2.0, jitter="equal")
 
 
 @app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped

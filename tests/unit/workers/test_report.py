@@ -1,0 +1,48 @@
+"""What the demo says about its figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from workers.demo.report import Expected, Report, differences
+
+EXPECTED = Expected(succeeding=224, repaired=2, hopeless=1)
+RIGHT = Report(
+    sent=225,
+    succeeded=222,
+    retried=120,
+    dead_lettered=3,
+    replayed=2,
+    resolved=2,
+    unresolved=1,
+    lost=0,
+    forecast_mape=1.1,
+    baseline_mape=2.0,
+    seconds=12.0,
+)
+
+
+def test_a_right_run_has_no_differences() -> None:
+    """Nothing lost, two repaired, one hopeless."""
+    assert differences(RIGHT, EXPECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"lost": 1, "succeeded": 221}, "1 messages were lost"),
+        ({"succeeded": 221, "sent": 224}, "223 messages succeeded instead of 224"),
+        ({"dead_lettered": 4, "sent": 226}, "4 dead letters instead of 3"),
+        ({"replayed": 1}, "1 dead letters were replayed instead of 2"),
+        ({"resolved": 1}, "1 of 2 replays succeeded"),
+        ({"sent": 226}, "226 messages sent, but 225 accounted for"),
+        ({"retried": 0}, "nothing was retried, so the faults did not happen"),
+        ({"forecast_mape": 2.0}, "the forecast does not beat the week before: 2.00 % against 2.00 %"),
+        ({"forecast_mape": None}, "no forecast was published"),
+    ],
+)
+def test_each_difference_is_named(change: dict[str, float | None], line: str) -> None:
+    """One line per thing that is not as it should be."""
+    assert line in differences(replace(RIGHT, **change), EXPECTED)  # type: ignore[arg-type]
