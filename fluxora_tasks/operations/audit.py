@@ -16,6 +16,8 @@ from fluxora_tasks.operations.holdings import Holdings, holdings_of
 #: Seconds a message may be between two places (sent but not at the broker yet) before its absence means something.
 GRACE = 2.0
 
+_NONE: list[OpenEntry] = []
+
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
@@ -65,11 +67,11 @@ def reconcile(
     old = [entry for entry in unrecorded if entry.age >= GRACE]
     visible = holdings.message_ids
     if visible is not None:
-        lost, undecided = [entry for entry in old if entry.message_id not in visible], []
+        lost, undecided = [entry for entry in old if entry.message_id not in visible], _NONE
     elif holdings.nothing:
-        lost, undecided = old, []
+        lost, undecided = old, _NONE
     else:
-        lost, undecided = [], old
+        lost, undecided = _NONE, old
     return AuditReport(
         sent=counts.sent,
         succeeded=counts.succeeded,
