@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.docs.blocks import Block, output_matches
@@ -109,7 +110,7 @@ class Scenario:
         for one in reversed(self._background):
             _signal_group(one.process, signal.SIGTERM)
             try:
-                wait_until(lambda group=one.process: _is_gone(group), _STOP_LIMIT, "the background ended")
+                wait_until(partial(_is_gone, one.process), _STOP_LIMIT, "the background ended")
             finally:
                 _signal_group(one.process, signal.SIGKILL)
                 one.process.wait()

@@ -162,7 +162,7 @@ def _check_choice(ctx: click.Context, ids: tuple[str, ...], filter_text: str | N
     if sum((bool(ids), filter_text is not None, everything)) != 1:
         raise click.UsageError("name one or more ids, or --filter TEXT, or --all", ctx)
     if filter_text is not None and not filter_text.strip():
-        raise click.UsageError("an empty --filter matches everything; say --all if that is meant", ctx)
+        raise click.UsageError("an empty --filter selects everything pending; say --all if that is meant", ctx)
 
 
 def _reason(ctx: click.Context, reason: str | None, as_json: bool) -> str:

@@ -6,12 +6,16 @@ else. The functions behind the commands are named, and imported when a command r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import wraps
 from importlib import import_module
 from typing import Any, TypeVar
 
 import click
+
+from fluxora_tasks.errors import FluxoraError
 
 EXIT_CODES = (
     "\b\nExit codes: 0 done, 2 usage or configuration, 3 done in part, 4 refused, 5 aborted (broker, ledger "
@@ -101,6 +105,23 @@ def _errors() -> Any:
     return import_module(f"{_LOADED_FROM}.errors")
 
 
+def tell_configuration_errors() -> None:
+    """Let `celery -A` answer a wrong setting with one line: by itself it prints the traceback of the import."""
+    program = sys.modules.get("celery.bin.celery")
+    find_app = getattr(program, "find_app", None)
+    if find_app is None or hasattr(find_app, "__wrapped__"):
+        return
+
+    @wraps(find_app)
+    def find(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return find_app(*args, **kwargs)
+        except FluxoraError as exc:
+            raise _errors().ended(exc, as_json="--json" in sys.argv) from exc
+
+    setattr(program, "find_app", find)  # noqa: B010  a module of celery has no such attribute for mypy
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output, and nothing else."
 )
@@ -109,7 +130,7 @@ _filter_option = click.option(
     "filter_text",
     default=None,
     metavar="TEXT",
-    help='For example "status:PENDING task:orders.*".',
+    help='For example "task:orders.* status:FAILED".',
 )
 
 
@@ -121,7 +142,7 @@ def _action(function: _F) -> _F:
         click.option(
             "--reason", metavar="TEXT", help="Why; kept in the audit. Asked for on a terminal, else required."
         ),
-        click.option("--all", "everything", is_flag=True, help="Every dead letter, where no filter is meant."),
+        click.option("--all", "everything", is_flag=True, help="Every PENDING dead letter."),
         _filter_option,
         click.argument("ids", nargs=-1, metavar="[ID]..."),
     ):
@@ -210,3 +231,6 @@ def recorder(ctx: click.Context, loglevel: str) -> None:
 def audit(ctx: click.Context, as_json: bool) -> None:
     """Count every message sent: succeeded, in the ledger, waiting, or lost. Code 0 only if none is lost."""
     run(ctx, "audit:audit", as_json=as_json)
+
+
+tell_configuration_errors()

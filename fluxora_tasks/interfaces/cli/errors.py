@@ -125,9 +125,16 @@ def guarded(function: Callable[[], None], *, as_json: bool = False) -> None:
     except click.ClickException:
         raise
     except (Exception, KeyboardInterrupt) as exc:
-        if os.environ.get("FLUXORA_DEBUG"):
-            traceback.print_exc(file=sys.stderr)
+        _debug()
         raise failure_of(exc, as_json=as_json) from exc
+
+
+def ended(error: FluxoraError, *, as_json: bool) -> SystemExit:
+    """Say what is wrong, outside any command; what ends the process is to be raised."""
+    _debug()
+    failure = failure_of(error, as_json=as_json)
+    failure.show()
+    return SystemExit(failure.exit_code)
 
 
 def usage_failure(error: click.UsageError) -> Failure:
@@ -144,6 +151,11 @@ def failure_of(error: BaseException, *, as_json: bool = False) -> Failure:
 def exit_code_of(error: FluxoraError) -> ExitCode:
     """The exit code of one of our own errors."""
     return next((code for family, code in _FAMILIES if isinstance(error, family)), ExitCode.ABORTED)
+
+
+def _debug() -> None:
+    if os.environ.get("FLUXORA_DEBUG"):
+        traceback.print_exc(file=sys.stderr)
 
 
 def _translated(error: BaseException) -> BaseException:

@@ -47,7 +47,7 @@ def open_ledger(settings: Settings) -> Ledger:
     """The ledger, its schema up to date."""
     engine = open_engine(settings.effective_ledger_url)
     upgrade(engine)
-    return Ledger(engine)
+    return Ledger(engine, replay_cap=settings.replay_cap)
 
 
 def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
