@@ -44,7 +44,9 @@ class Access:
         try:
             return await asyncio.wait_for(answer, self._limit)
         except TimeoutError as exc:
-            raise LedgerUnavailable(f"the ledger did not answer within {self._limit:g} s") from exc
+            raise LedgerUnavailable(
+                f"no answer within {self._limit:g} s; an action may still be done, its history tells"
+            ) from exc
 
     def close(self) -> None:
         """Let the threads end."""

@@ -22,6 +22,7 @@ from fluxora_tasks.errors import (
     ConflictError,
     FluxoraError,
     InfrastructureError,
+    MissingExtra,
     RefusedError,
     UnknownDeadLetter,
 )
@@ -226,9 +227,9 @@ def _status_of(error: FluxoraError) -> int:
         return 404
     if isinstance(error, ConflictError):
         return 409
-    if isinstance(error, RefusedError):
-        return 400
-    return 503 if isinstance(error, (InfrastructureError, ConfigurationError)) else 500
+    if isinstance(error, (InfrastructureError, MissingExtra)):
+        return 503
+    return 400 if isinstance(error, (RefusedError, ConfigurationError)) else 500
 
 
 _LINES: Final = {

@@ -7,7 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from fluxora_tasks.errors import BrokerUnavailable, ConflictError, LedgerUnavailable
+from fluxora_tasks.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    ConflictError,
+    LedgerUnavailable,
+    MissingExtra,
+)
 from fluxora_tasks.operations.records import ActionResult, HistoryEntry
 from tests.unit.interfaces.flower.fakes import (
     DEAD_ID,
@@ -75,6 +81,23 @@ def test_a_filter_that_cannot_be_read_is_explained_at_its_box() -> None:
     assert page.status == 400
     assert "filter, character 1: unknown field 'bad'" in page.plain
     assert 'aria-invalid="true"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigurationError("the cursor is none of ours"), 400),
+        (MissingExtra("postgres", "a ledger on PostgreSQL"), 503),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line(error: Exception, status: int) -> None:
+    """Asked wrongly, or not to be had here."""
+    dead_letters = FakeDeadLetters(detail())
+    dead_letters.error = error
+    with flower_server(dead_letters) as client:
+        page = client.get(f"{LIST}?cursor=x")
+    assert page.status == status
+    assert str(error) in page.plain
 
 
 def test_pages_lead_older_and_back() -> None:
