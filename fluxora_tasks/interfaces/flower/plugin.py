@@ -74,6 +74,8 @@ def _add_pages(flower: Any) -> None:
         extension = extension_of(flower.capp)
         if extension is None:
             return
+        # the ledger's migrations tell of each of their plugins while they are imported
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         from fluxora_tasks.interfaces.flower.application import add_pages
 
         add_pages(flower, extension)
