@@ -1,0 +1,105 @@
+"""Many rows in one statement, the way each database likes it [sqlalchemy].
+
+PostgreSQL gets one JSON document: with a parameter per value, or an array per column, its client spends more
+time on the parameters than the server on the rows. SQLite gets one small prepared statement, run per row; its
+writer is alone, so it can be asked beforehand which keys exist.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    Connection,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects import postgresql
+
+#: Keys per question to SQLite; well below the number of parameters it takes.
+_ASKED: Final = 500
+
+Rows = Sequence[dict[str, Any]]
+
+
+def insert_new(connection: Connection, table: Table, key: str, rows: Rows) -> set[str]:
+    """Insert the rows whose key is not there yet; returns the keys that were inserted.
+
+    Every row has the same columns, and no key comes twice.
+    """
+    if not rows:
+        return set()
+    if connection.dialect.name == "postgresql":
+        return set(connection.execute(_from_document(table, tuple(rows[0]), key), _document(rows)).scalars())
+    known = _known_keys(connection, table.c[key], [row[key] for row in rows])
+    fresh = [row for row in rows if row[key] not in known]
+    if fresh:
+        connection.execute(insert(table), fresh)
+    return {row[key] for row in fresh}
+
+
+def insert_all(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert rows that all have the same columns."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(_from_document(table, tuple(rows[0]), None), _document(rows))
+    else:
+        connection.execute(insert(table), list(rows))
+
+
+@cache
+def _from_document(table: Table, names: tuple[str, ...], key: str | None) -> Any:
+    """``INSERT … SELECT … FROM json_to_recordset(:rows)``, with a key only where that is new."""
+    columns = [table.c[name] for name in names]
+    record = (
+        func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
+        .table_valued(*(column(item.name, _carried_as(item.type)) for item in columns))
+        .render_derived("record", with_types=True)
+    )
+    source = [_restored(record.c[item.name], item.type) for item in columns]
+    statement = postgresql.insert(table).from_select(list(names), select(*source))
+    if key is None:
+        return statement
+    return statement.on_conflict_do_nothing(index_elements=[key]).returning(table.c[key])
+
+
+def _carried_as(kind: Any) -> Any:
+    """How a value travels in JSON."""
+    return Text() if isinstance(kind, LargeBinary) else kind
+
+
+def _restored(value: Any, kind: Any) -> Any:
+    return type_coerce(func.decode(value, "base64"), kind) if isinstance(kind, LargeBinary) else value
+
+
+def _document(rows: Rows) -> dict[str, str]:
+    return {"rows": json.dumps(rows, default=_as_text, ensure_ascii=False, check_circular=False)}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return base64.b64encode(value).decode("ascii")
+
+
+def _known_keys(connection: Connection, of: Any, keys: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(keys), _ASKED):
+        wanted = keys[start : start + _ASKED]
+        known.update(connection.execute(select(of).where(of.in_(wanted))).scalars())
+    return known

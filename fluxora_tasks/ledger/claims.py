@@ -1,0 +1,290 @@
+"""Changes an operator asks for [sqlalchemy]: claim a replay, give it back, resolve, discard.
+
+Each runs in the caller's transaction, looks at locked rows, and compares the version it saw. A claim uses up a
+replay number, whatever becomes of it, so that an answer can never be taken for that of another replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
+from fluxora_tasks.errors import ConflictError
+from fluxora_tasks.ledger.ingest import STANDING, audit_columns, standing_columns, standing_of
+from fluxora_tasks.ledger.models import AnyRow, AuditEventRow, DeadLetterRow, ReplayItemRow
+from fluxora_tasks.ledger.records import Claim, Requester, Verdict
+from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
+from fluxora_tasks.ledger.search import payload_of
+from fluxora_tasks.ledger.standing import OPEN, Standing, Status, claimed, decided, released
+
+#: Physical copies of one replay that are tried before it counts as not publishable.
+MOST_TRIES: Final = 5
+
+_row = DeadLetterRow
+_item = ReplayItemRow
+
+_VERSIONED: Final = (_row.id, _row.version, *STANDING)
+_MESSAGE: Final = (
+    *(_row.queue, _row.message_id, _row.content_type, _row.content_encoding),
+    *(_row.headers, _row.properties, _row.body),
+)
+
+
+def claim(
+    connection: Connection, ids: Sequence[str], by: Requester, *, now: datetime, operation_id: str | None = None
+) -> list[Verdict]:
+    """Take the right to replay records; one verdict per id, in the order given."""
+    rows = _locked(connection, ids, *_VERSIONED, *_MESSAGE)
+    holders = _holders(connection, [row.id for row in rows.values() if row.status == Status.RETRYING])
+    task_ids = _last_task_ids(connection, [row.id for row in rows.values() if row.replay_no])
+    verdicts, changes, items = [], [], []
+    for dead_id in ids:
+        row = rows.get(dead_id)
+        refusal = _refusal(dead_id, row, "replayed", holders) or _without_queue(row)
+        if refusal or row is None:
+            verdicts.append(refusal or _unknown(dead_id))
+            continue
+        before = standing_of(row)
+        after = claimed(before)
+        task_id = new_id() if needs_fresh_task_id(row.kind) else task_ids.get(dead_id)
+        item = _item_columns(row, after, by, now, operation_id, task_id)
+        items.append(item)
+        changes.append((row, before, after))
+        verdicts.append(Verdict(dead_id, "done", after.status, _sent_line(row, after), _claim_of(row, item)))
+    _change(connection, changes, "replayed", by, now)
+    if items:
+        connection.execute(insert(_item), items)
+    return verdicts
+
+
+def decide(
+    connection: Connection, ids: Sequence[str], status: Status, by: Requester, *, now: datetime
+) -> list[Verdict]:
+    """Resolve or discard records; one verdict per id, in the order given."""
+    rows = _locked(connection, ids, *_VERSIONED)
+    holders = _holders(connection, [row.id for row in rows.values() if row.status == Status.RETRYING])
+    verdicts, changes = [], []
+    for dead_id in ids:
+        row = rows.get(dead_id)
+        refusal = _refusal(dead_id, row, status.lower(), holders)
+        if refusal or row is None:
+            verdicts.append(refusal or _unknown(dead_id))
+            continue
+        before = standing_of(row)
+        changes.append((row, before, decided(before, status)))
+        verdicts.append(Verdict(dead_id, "done", status, f"was {before.status}"))
+    _change(connection, changes, status.lower(), by, now)
+    return verdicts
+
+
+def mark_issued(connection: Connection, item_ids: Sequence[str], *, now: datetime) -> None:
+    """Note that the broker has the messages; one that was answered meanwhile stays as it is."""
+    if item_ids:
+        connection.execute(
+            update(_item).where(_item.id.in_(item_ids), _item.state == "claimed").values(state="issued", issued_at=now)
+        )
+
+
+def release(connection: Connection, item_id: str, error: str, *, now: datetime) -> str | None:
+    """Give a claim back that could not be published; returns the record's status now.
+
+    A record that was answered meanwhile keeps its status: the message had arrived after all.
+    """
+    error = storable(error, MESSAGE_LENGTH)
+    dead_id = connection.execute(select(_item.dead_letter_id).where(_item.id == item_id)).scalar()
+    row = _locked(connection, [dead_id] if dead_id else [], *_VERSIONED).get(dead_id or "")
+    item = connection.execute(select(_item).where(_item.id == item_id, _item.active)).one_or_none()
+    if row is None or item is None:
+        return None if row is None else str(row.status)
+    connection.execute(
+        update(_item).where(_item.id == item_id).values(state="aborted", active=False, ended_at=now, error=error)
+    )
+    before = standing_of(row)
+    if before.status is not Status.RETRYING or before.replay_no != item.replay_no:
+        return before.status
+    after = released(before, Status(item.previous_status))
+    _change(connection, [(row, before, after)], "publish_failed", _System(error), now)
+    return after.status
+
+
+def retake(connection: Connection, *, before: datetime, now: datetime, limit: int) -> list[Claim]:
+    """Claims that nobody marked as issued since ``before``, to be published again.
+
+    Each gets a new publish id: should the first copy exist after all, the workers drop the second. With the old
+    one they would take it for a redelivery and run both.
+    """
+    exhausted: list[AnyRow] = []
+    stuck: list[AnyRow] = []
+    for item in connection.execute(_stuck(before, limit)):
+        (exhausted if item.tries >= MOST_TRIES else stuck).append(item)
+    for item in exhausted:
+        release(connection, item.id, f"publish failed {MOST_TRIES} times", now=now)
+    rows = _locked(connection, [item.dead_letter_id for item in stuck], *_VERSIONED, *_MESSAGE)
+    fresh = [{**item._mapping, "publish_id": new_id()} for item in stuck]
+    if fresh:
+        connection.execute(
+            update(_item)
+            .where(_item.id == bindparam("item_id"))
+            .values(publish_id=bindparam("fresh_id"), tries=_item.tries + 1, tried_at=now),
+            [{"item_id": item["id"], "fresh_id": item["publish_id"]} for item in fresh],
+        )
+    return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh if item["dead_letter_id"] in rows]
+
+
+class _System:
+    """The requester of what happens by itself."""
+
+    name = "system"
+    source = "system"
+    reason = ""
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+
+
+def _locked(connection: Connection, ids: Sequence[str], *columns: Any) -> dict[str, AnyRow]:
+    if not ids:
+        return {}
+    query = select(*columns).where(_row.id.in_(ids)).order_by(_row.id).with_for_update()
+    return {row.id: row for row in connection.execute(query)}
+
+
+def _holders(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Who is replaying records, and since when."""
+    if not ids:
+        return {}
+    query = select(_item.dead_letter_id, _item.actor, _item.claimed_at).where(
+        _item.dead_letter_id.in_(ids), _item.active
+    )
+    return {
+        row.dead_letter_id: f"already replaying by {row.actor} since {_time(row.claimed_at)}"
+        for row in connection.execute(query)
+    }
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _last_task_ids(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The fresh task id of the last replay that needed one: the first one stays burnt."""
+    if not ids:
+        return {}
+    query = (
+        select(_item.dead_letter_id, _item.task_id)
+        .where(_item.dead_letter_id.in_(ids), _item.task_id.is_not(None))
+        .order_by(_item.replay_no)
+    )
+    return {row.dead_letter_id: row.task_id for row in connection.execute(query)}
+
+
+def _refusal(dead_id: str, row: AnyRow | None, verb: str, holders: dict[str, str]) -> Verdict | None:
+    if row is None:
+        return _unknown(dead_id)
+    if row.status == Status.RETRYING:
+        return Verdict(dead_id, "conflict", row.status, holders.get(dead_id, "already replaying"))
+    if row.status not in OPEN:
+        return Verdict(dead_id, "refused", row.status, f"is {row.status}; only PENDING or FAILED can be {verb}")
+    return None
+
+
+def _without_queue(row: AnyRow | None) -> Verdict | None:
+    if row is None or row.queue:
+        return None
+    return Verdict(row.id, "refused", row.status, "nobody knows which queue it came from, so it cannot be replayed")
+
+
+def _unknown(dead_id: str) -> Verdict:
+    return Verdict(dead_id, "unknown", None, f"no dead letter has the id {dead_id!r}")
+
+
+def _sent_line(row: AnyRow, after: Standing) -> str:
+    return f"replay {after.replay_no} to {row.queue}"
+
+
+def _item_columns(
+    row: AnyRow, after: Standing, by: Requester, now: datetime, operation_id: str | None, task_id: str | None
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "dead_letter_id": row.id,
+        "replay_no": after.replay_no,
+        "publish_id": new_id(),
+        "state": "claimed",
+        "active": True,
+        "tries": 1,
+        "claimed_at": now,
+        "tried_at": now,
+        "previous_status": row.status,
+        "operation_id": operation_id,
+        "task_id": task_id,
+        "actor": storable(by.name, LABEL_LENGTH),
+        "source": by.source,
+        "reason": storable(by.reason, MESSAGE_LENGTH),
+    }
+
+
+def _claim_of(row: AnyRow, item: dict[str, Any]) -> Claim:
+    payload = rewrite(
+        payload_of(row),
+        dead_id=row.id,
+        message_id=row.message_id,
+        replay_no=item["replay_no"],
+        publish_id=item["publish_id"],
+        operation_id=item["operation_id"],
+        task_id=item["task_id"],
+    )
+    return Claim(item["id"], row.id, item["replay_no"], row.queue, payload)
+
+
+def _change(
+    connection: Connection,
+    changes: Sequence[tuple[AnyRow, Standing, Standing]],
+    event: str,
+    by: Requester,
+    now: datetime,
+) -> None:
+    """Store new standings where the version is still the one seen, with their audit rows.
+
+    Raises:
+        ConflictError: somebody changed a record under us.
+    """
+    if not changes:
+        return
+    names = standing_columns(changes[0][2])
+    statement = (
+        update(_row)
+        .where(_row.id == bindparam("dead_id"), _row.version == bindparam("seen"))
+        .values(version=_row.version + 1, status_at=now, **{name: bindparam(name) for name in names})
+    )
+    written = connection.execute(
+        statement,
+        [{"dead_id": row.id, "seen": row.version, **standing_columns(after)} for row, _, after in changes],
+    )
+    if written.rowcount != len(changes):
+        raise ConflictError("a record was changed meanwhile; nothing was done, try again")
+    texts = {
+        "actor": storable(by.name, LABEL_LENGTH),
+        "source": by.source,
+        "reason": storable(by.reason, MESSAGE_LENGTH),
+        "detail": by.detail if isinstance(by, _System) else "",
+    }
+    connection.execute(
+        insert(AuditEventRow),
+        [audit_columns(now, row.id, event, before.status, after, **texts) for row, before, after in changes],
+    )
+
+
+def _stuck(before: datetime, limit: int) -> Any:
+    return (
+        select(_item)
+        .where(_item.active, _item.state == "claimed", _item.tried_at < before)
+        .order_by(_item.tried_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )

@@ -1,0 +1,1 @@
+"""The schema's history (alembic), run in process by ``ledger.database.upgrade``."""

@@ -1,0 +1,292 @@
+"""The dead-letter queue into the ledger [kombu].
+
+Messages are taken raw, stored in one transaction per batch, and acknowledged after its commit. While the ledger
+is away they stay unacknowledged; while the broker is away they stay with it. Nothing is lost on the way: what
+cannot become a record is parked with its bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kombu import Connection, Consumer, Queue
+
+from fluxora_tasks.clock import Clock, SystemClock
+from fluxora_tasks.deadletter.envelope import (
+    CONFIRMATION_TYPE,
+    DEAD_LETTER_TYPE,
+    Confirmation,
+    DeadLetter,
+    Payload,
+    decode,
+)
+from fluxora_tasks.deadletter.topology import is_amqp
+from fluxora_tasks.errors import EnvelopeUnreadable, LedgerUnavailable
+from fluxora_tasks.ledger.native import broker_dead_letter
+from fluxora_tasks.ledger.replay import Replayer
+from fluxora_tasks.ledger.repository import Ledger
+
+logger = logging.getLogger(__name__)
+
+#: Seconds: a look at ``stop`` while nothing arrives · first and longest pause while a part is away.
+_IDLE: Final = 0.5
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A raw message that is no note, with the reason."""
+
+    payload: Payload
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A message and what it says; read once, so that a minted id survives a second try."""
+
+    message: Any
+    note: DeadLetter | Confirmation | _Unreadable
+
+
+class Recorder:
+    """
+    Consumes the dead-letter queue until told to stop.
+
+    Args:
+        connection: To the broker, with the recorder's own transport options; cloned, never used itself.
+        queue: The dead-letter queue; declared if missing.
+        ledger: Where everything goes.
+        batch: Notes per transaction at most; twice as many are fetched ahead.
+        linger: Seconds to wait for more after the first note of a batch.
+        on_recorded: Called after a commit with the message ids of the batch's dead letters; an error in it is logged.
+        sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again.
+        clock: Time of death of messages that do not tell theirs.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        queue: Queue,
+        ledger: Ledger,
+        *,
+        batch: int = 500,
+        linger: float = 0.05,
+        on_recorded: Callable[[Sequence[str]], None] | None = None,
+        sweep: Callable[[], object] | None = None,
+        sweep_every: float = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._template, self._queue, self._ledger = connection, queue, ledger
+        self._batch, self._linger = batch, linger
+        self._on_recorded = on_recorded
+        self._sweep = sweep or self._resend_abandoned
+        self._sweep_every = sweep_every
+        self._clock = clock or SystemClock()
+        self._next_sweep = 0.0
+        self._broker = _Part("broker")
+        self._store = _Part("ledger")
+
+    def run(self, stop: threading.Event) -> None:
+        """Record until ``stop`` is set; a part that is away is waited for."""
+        errors = (*self._template.connection_errors, *self._template.channel_errors)
+        while not stop.is_set():
+            try:
+                self._consume(stop)
+            except errors as exc:
+                stop.wait(self._broker.is_away(exc))
+
+    def _consume(self, stop: threading.Event) -> None:
+        """One connection's life."""
+        with self._open() as session:
+            self._broker.is_back()
+            while not stop.is_set():
+                self._collect(session, stop)
+                if session.waiting:
+                    self._record(session, stop)
+                self._sweep_when_due()
+
+    @contextmanager
+    def _open(self) -> Iterator[_Session]:
+        connection = self._template.clone()
+        try:
+            connection.ensure_connection(
+                max_retries=1, interval_start=0.1, interval_step=0, reraise_as_library_errors=False
+            )
+            channel = connection.channel()
+            # the body must come as it is, not as a text guessed from its encoding
+            channel.auto_decode = False
+            session = _Session(connection, channel, is_amqp(connection))
+            consumer = Consumer(channel, [self._queue], on_message=lambda message: session.take(self._read(message)))
+            consumer.qos(prefetch_count=2 * self._batch)
+            consumer.consume()
+            yield session
+        finally:
+            connection.release()
+
+    def _collect(self, session: _Session, stop: threading.Event) -> None:
+        """Wait for a first message, then for more until the batch is full or has lingered."""
+        deadline = time.monotonic() + (self._linger if session.waiting else _IDLE)
+        had_any = bool(session.waiting)
+        while len(session.waiting) < self._batch and not stop.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0 or not session.drain(left):
+                return
+            if not had_any and session.waiting:
+                had_any, deadline = True, time.monotonic() + self._linger
+
+    def _record(self, session: _Session, stop: threading.Event) -> None:
+        """Store the oldest messages, wait for the ledger if need be, acknowledge."""
+        received = session.oldest(self._batch)
+        while True:
+            try:
+                self._store_all(received)
+            except LedgerUnavailable as exc:
+                session.breathe(self._store.is_away(exc), stop)
+                if stop.is_set():
+                    return
+            else:
+                break
+        self._store.is_back()
+        session.acknowledge(len(received))
+        self._tell(received)
+
+    def _store_all(self, received: Sequence[_Received]) -> None:
+        for item in received:
+            if isinstance(item.note, _Unreadable):
+                self._ledger.park(item.note.payload, item.note.error)
+        notes = [item.note for item in received if not isinstance(item.note, _Unreadable)]
+        if notes:
+            report = self._ledger.ingest(notes)
+            if report.parked or report.dropped:
+                logger.warning("recorder.odd_notes parked=%d dropped=%d", report.parked, report.dropped)
+
+    def _tell(self, received: Sequence[_Received]) -> None:
+        ids = [item.note.message_id for item in received if isinstance(item.note, DeadLetter)]
+        if self._on_recorded is None or not ids:
+            return
+        try:
+            self._on_recorded(ids)
+        except Exception:
+            logger.exception("recorder.listener_failed messages=%d", len(ids))
+
+    def _read(self, message: Any) -> _Received:
+        """What a raw message says."""
+        payload = _payload_of(message)
+        try:
+            return _Received(message, self._note_of(payload))
+        except (EnvelopeUnreadable, RecursionError) as exc:
+            logger.warning("recorder.unreadable bytes=%d", len(payload.body))
+            return _Received(message, _Unreadable(payload, f"{type(exc).__name__}: {exc}"))
+
+    def _note_of(self, payload: Payload) -> DeadLetter | Confirmation:
+        if payload.content_type not in (DEAD_LETTER_TYPE, CONFIRMATION_TYPE):
+            letter = broker_dead_letter(payload, now=self._clock.now())
+            if letter is not None:
+                return letter
+        return decode(payload.content_type, payload.body)
+
+    def _sweep_when_due(self) -> None:
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + self._sweep_every
+        try:
+            self._sweep()
+        except LedgerUnavailable as exc:
+            self._store.is_away(exc)
+        except Exception:
+            logger.exception("recorder.sweep_failed")
+
+    def _resend_abandoned(self) -> None:
+        with Replayer(self._template.clone, self._ledger) as replayer:
+            replayer.sweep()
+
+
+class _Session:
+    """One connection, and the messages that came over it and are not acknowledged yet, oldest first."""
+
+    def __init__(self, connection: Connection, channel: Any, amqp: bool) -> None:
+        self._connection, self._channel, self._amqp = connection, channel, amqp
+        self.waiting: deque[_Received] = deque()
+        self.take = self.waiting.append
+
+    def drain(self, timeout: float) -> bool:
+        """Let at least one message in; ``False`` if none came in time."""
+        if self._amqp:
+            self._connection.heartbeat_check()
+        try:
+            self._connection.drain_events(timeout=timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def oldest(self, count: int) -> list[_Received]:
+        """The first messages that wait."""
+        return [self.waiting[place] for place in range(min(count, len(self.waiting)))]
+
+    def acknowledge(self, count: int) -> None:
+        """Settle the first ``count`` messages; AMQP takes one word for all of them."""
+        settled = [self.waiting.popleft().message for _ in range(count)]
+        if self._amqp:
+            settled[-1].ack(multiple=True)
+            return
+        for message in settled:
+            message.ack()
+
+    def breathe(self, pause: float, stop: threading.Event) -> None:
+        """Wait, and keep an AMQP connection alive meanwhile; its prefetch bounds what arrives."""
+        end = time.monotonic() + pause
+        while not stop.is_set() and (left := end - time.monotonic()) > 0:
+            if self._amqp:
+                self.drain(min(left, _IDLE))
+            else:
+                stop.wait(left)
+
+
+class _Part:
+    """Whether a part is away: one line when it goes, one when it comes back, and growing pauses between."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pause = 0.0
+
+    def is_away(self, exc: BaseException) -> float:
+        """Note it; returns the seconds to wait before asking again."""
+        if not self._pause:
+            logger.warning("recorder.%s_away waiting for it: %s", self._name, _one_line(exc))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE) or _FIRST_PAUSE
+        return self._pause
+
+    def is_back(self) -> None:
+        """Note it."""
+        if self._pause:
+            logger.warning("recorder.%s_back", self._name)
+        self._pause = 0.0
+
+
+def _payload_of(message: Any) -> Payload:
+    body = message.body
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    properties = {name: value for name, value in message.properties.items() if name != "application_headers"}
+    return Payload(
+        body=bytes(body or b""),
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers=message.headers,
+        properties=properties,
+    )
+
+
+def _one_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0][:300] if lines else type(exc).__name__

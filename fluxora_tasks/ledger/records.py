@@ -1,0 +1,143 @@
+"""What the ledger hands out: records, never rows (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from fluxora_tasks.deadletter.envelope import Payload
+
+
+class Requester(Protocol):
+    """Who asks for a change, why, and through which interface."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One record, as a list shows it."""
+
+    id: str
+    status: str
+    kind: str
+    task: str
+    task_id: str
+    queue: str
+    exception_type: str
+    message: str
+    attempts: int
+    replays: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    group: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """One page of records, newest failure first.
+
+    Attributes:
+        letters: The rows.
+        total: Records that match.
+        next: Cursor of the next page, ``None`` on the last.
+    """
+
+    letters: Sequence[Letter]
+    total: int
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failure of a record."""
+
+    failed_at: datetime
+    replay_no: int
+    kind: str
+    attempts: int
+    exception_type: str
+    message: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One change of a record's status."""
+
+    at: datetime
+    event: str
+    to_status: str
+    replay_no: int
+    actor: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One record, whole.
+
+    Attributes:
+        letter: Its summary.
+        payload: Its first message as received.
+        failures: How often it failed; ``attempts`` has the first and the last of them.
+        late_successes: Replays that succeeded after a newer one had been claimed: number and time.
+    """
+
+    letter: Letter
+    payload: Payload
+    traceback: str
+    worker: str
+    exchange: str
+    routing_key: str
+    message_id: str
+    failures: int
+    attempts: Sequence[Attempt]
+    events: Sequence[AuditEvent]
+    late_successes: Sequence[tuple[int, datetime]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A replay that nobody else may send: what to send, and where.
+
+    Attributes:
+        item_id: Row of the replay.
+        payload: The message with its rewritten headers.
+    """
+
+    item_id: str
+    dead_id: str
+    replay_no: int
+    queue: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the ledger answers to one request for a change.
+
+    Attributes:
+        id: The record.
+        outcome: ``done`` · ``unknown`` (no such id) · ``conflict`` (being replayed) · ``refused`` (by its status).
+        status: Status now, ``None`` where unknown.
+        detail: One line for a person.
+        claim: Where a replay may be sent.
+    """
+
+    id: str
+    outcome: Literal["done", "unknown", "conflict", "refused"]
+    status: str | None
+    detail: str
+    claim: Claim | None = None

@@ -1,0 +1,240 @@
+"""The ledger [sqlalchemy]: every question and every change, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+
+from fluxora_tasks.clock import Clock, SystemClock
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Payload, content_type_of, encode
+from fluxora_tasks.ledger import claims, search
+from fluxora_tasks.ledger.database import reading, writing
+from fluxora_tasks.ledger.filters import Term
+from fluxora_tasks.ledger.ingest import IngestReport, ingest
+from fluxora_tasks.ledger.models import FailedImportRow
+from fluxora_tasks.ledger.records import Claim, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.rows import (
+    LABEL_LENGTH,
+    MESSAGE_LENGTH,
+    UnstorableNote,
+    as_json,
+    check_letter,
+    check_success,
+    storable,
+)
+from fluxora_tasks.ledger.standing import Status
+
+#: Notes per transaction at most, and records per action; bounds the parameters of one statement.
+BATCH: Final = 500
+
+#: Claims taken up again at once.
+_RETAKEN: Final = 100
+
+Note = DeadLetter | Confirmation
+
+
+class Ledger:
+    """What died, and what became of it. Safe for threads.
+
+    Args:
+        engine: Of ``open_engine``.
+        replay_cap: Replays that may fail before a record is quarantined.
+        clock: Times of what the ledger notes itself.
+    """
+
+    def __init__(self, engine: Engine, *, replay_cap: int = 3, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._cap = replay_cap
+        self._clock = clock or SystemClock()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # ------------------------------------------------------------------------------------------ record
+
+    def ingest(self, notes: Sequence[Note]) -> IngestReport:
+        """
+        Record notes; again, twice, or in another order makes no difference.
+
+        One that cannot be stored is parked in failed_imports and stops no other.
+
+        Raises:
+            LedgerUnavailable: nothing of the batch that failed is stored; earlier ones of 500 are.
+        """
+        report = IngestReport()
+        for start in range(0, len(notes), BATCH):
+            report += self._ingest_batch(notes[start : start + BATCH])
+        return report
+
+    def park(self, payload: Payload, error: str) -> None:
+        """Keep a message that cannot become a record, with its bytes.
+
+        Raises:
+            LedgerUnavailable: it is not kept.
+        """
+        with writing(self._engine) as connection:
+            row = FailedImportRow
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            statement = dialect.insert(row).on_conflict_do_update(
+                index_elements=[row.digest], set_={"seen": row.seen + 1}
+            )
+            connection.execute(statement, self._parked_columns(payload, error))
+
+    # -------------------------------------------------------------------------------------------- ask
+
+    def find(self, terms: Sequence[Term] = (), *, limit: int = 50, cursor: str | None = None) -> LetterPage:
+        """One page of records, newest failure first.
+
+        Raises:
+            ConfigurationError: the cursor is none of ours.
+        """
+        with reading(self._engine) as connection:
+            return search.page(connection, terms, limit=limit, cursor=cursor)
+
+    def select(self, terms: Sequence[Term], *, limit: int) -> list[str]:
+        """Ids an action may take, oldest first; without a ``status`` term only PENDING ones."""
+        with reading(self._engine) as connection:
+            return search.ids_matching(connection, terms, limit=limit)
+
+    def story(self, dead_id: str) -> Story | None:
+        """One record, whole."""
+        with reading(self._engine) as connection:
+            return search.story(connection, dead_id)
+
+    def ids_starting_with(self, prefix: str) -> list[str]:
+        """The id itself, or at most two that begin so."""
+        with reading(self._engine) as connection:
+            return search.ids_starting_with(connection, prefix)
+
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are records."""
+        with reading(self._engine) as connection:
+            return search.existing(connection, ids)
+
+    def known_messages(self, message_ids: Iterable[str]) -> set[str]:
+        """Those of the message ids that a record stands for."""
+        with reading(self._engine) as connection:
+            return search.known_messages(connection, message_ids)
+
+    def status_counts(self) -> dict[str, int]:
+        """Records per status."""
+        with reading(self._engine) as connection:
+            return search.status_counts(connection)
+
+    def failed_import_count(self) -> int:
+        """Messages that could not become a record."""
+        with reading(self._engine) as connection:
+            return search.failed_import_count(connection)
+
+    # ----------------------------------------------------------------------------------------- change
+
+    def claim(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
+        """Take the right to replay records, at most 500 distinct ones; one verdict per id."""
+        with writing(self._engine) as connection:
+            return claims.claim(connection, ids, by, now=self._clock.now(), operation_id=operation_id)
+
+    def mark_issued(self, item_ids: Sequence[str]) -> None:
+        """Note that the broker has the messages of claims."""
+        with writing(self._engine) as connection:
+            claims.mark_issued(connection, item_ids, now=self._clock.now())
+
+    def release(self, item_id: str, error: str) -> str | None:
+        """Give a claim back that could not be published; returns the record's status now."""
+        with writing(self._engine) as connection:
+            return claims.release(connection, item_id, error, now=self._clock.now())
+
+    def retake(self, *, older_than: float) -> list[Claim]:
+        """Claims that nobody marked as issued for ``older_than`` seconds, to be published again."""
+        now = self._clock.now()
+        before = now - timedelta(seconds=older_than)
+        with writing(self._engine) as connection:
+            return claims.retake(connection, before=before, now=now, limit=_RETAKEN)
+
+    def resolve(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+        """Mark records as resolved by hand, at most 500 distinct ones."""
+        return self._decide(ids, Status.RESOLVED, by)
+
+    def discard(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+        """Mark records as not wanted, at most 500 distinct ones."""
+        return self._decide(ids, Status.DISCARDED, by)
+
+    def _decide(self, ids: Sequence[str], status: Status, by: Requester) -> list[Verdict]:
+        with writing(self._engine) as connection:
+            return claims.decide(connection, ids, status, by, now=self._clock.now())
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    def _ingest_batch(self, notes: Sequence[Note]) -> IngestReport:
+        storables, report = [], IngestReport()
+        for note in notes:
+            try:
+                _check(note)
+            except UnstorableNote as exc:
+                report += self._park_note(note, str(exc))
+            else:
+                storables.append(note)
+        return report + self._ingest_halving(storables) if storables else report
+
+    def _ingest_halving(self, notes: Sequence[Note]) -> IngestReport:
+        """All in one transaction; where the database refuses a row, halve until it stands alone."""
+        try:
+            with writing(self._engine) as connection:
+                return ingest(connection, notes, now=self._clock.now(), cap=self._cap)
+        except (DataError, IntegrityError, StatementError, UnstorableNote, OverflowError) as exc:
+            if len(notes) == 1:
+                return self._park_note(notes[0], str(exc))
+        middle = len(notes) // 2
+        return self._ingest_halving(notes[:middle]) + self._ingest_halving(notes[middle:])
+
+    def _park_note(self, note: Note, error: str) -> IngestReport:
+        try:
+            body = encode(note)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            body = repr(note).encode("utf-8", "backslashreplace")
+        self.park(Payload(body, content_type_of(note), "utf-8"), error)
+        return IngestReport(parked=1)
+
+    def _parked_columns(self, payload: Payload, error: str) -> dict[str, Any]:
+        headers, properties = _json_or_nothing(payload.headers), _json_or_nothing(payload.properties)
+        return {
+            "digest": _digest(payload),
+            "at": self._clock.now(),
+            "seen": 1,
+            "size": len(payload.body),
+            "content_type": storable(payload.content_type or "", LABEL_LENGTH) or None,
+            "content_encoding": storable(payload.content_encoding or "", LABEL_LENGTH) or None,
+            "error": storable(error, MESSAGE_LENGTH),
+            "headers": headers,
+            "properties": properties,
+            "body": payload.body,
+        }
+
+
+def _check(note: Note) -> None:
+    if isinstance(note, Confirmation):
+        check_success(note)
+    else:
+        check_letter(note)
+
+
+def _json_or_nothing(value: Any) -> str:
+    try:
+        return as_json(value)
+    except UnstorableNote:
+        return "{}"
+
+
+def _digest(payload: Payload) -> str:
+    """The same for a message and its redelivery, which differ in where and how often they were delivered."""
+    headers = {name: value for name, value in payload.headers.items() if name != "redelivered"}
+    properties = {name: value for name, value in payload.properties.items() if name != "delivery_info"}
+    label = json.dumps([payload.content_type, _json_or_nothing(headers), _json_or_nothing(properties)])
+    return hashlib.sha256(label.encode() + b"\x00" + payload.body).hexdigest()

@@ -1,0 +1,158 @@
+"""A note as columns (pure): bounded, and free of what a text column cannot hold.
+
+NUL characters (PostgreSQL) and lone surrogates (UTF-8) become visible escapes in texts; the body stays as it is,
+and headers are JSON, which escapes both without loss.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, json_safe
+
+#: Longest stored forms: characters of an id, bytes of the others. Names are indexed, which bounds them.
+ID_LENGTH: Final = 64
+NAME_LENGTH: Final = 512
+LABEL_LENGTH: Final = 255
+MESSAGE_LENGTH: Final = 4 * 1024
+TRACEBACK_LENGTH: Final = 64 * 1024
+
+_INTEGER_LIMIT: Final = 2**31
+
+_dumps: Final = json.JSONEncoder(separators=(",", ":"), default=json_safe).encode
+
+
+class UnstorableNote(ValueError):
+    """A note that reads as one of ours but cannot become a record."""
+
+
+def storable(value: object, limit: int) -> str:
+    """A text as a database can hold it, cut to ``limit`` bytes of UTF-8.
+
+    Raises:
+        UnstorableNote: not a text.
+    """
+    if not isinstance(value, str):
+        raise UnstorableNote(f"expected a text, got {type(value).__name__}")
+    if "\x00" in value:
+        value = value.replace("\x00", "\\x00")
+    if value.isascii():
+        return value[:limit]
+    return value.encode("utf-8", "backslashreplace")[:limit].decode("utf-8", "ignore")
+
+
+def order_key(replay_no: int, failed_at: datetime, failure_id: str) -> str:
+    """Place of a failure among those of its record: by replay, time, id; compares as text."""
+    moment = failed_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{replay_no:010d}|{moment}|{failure_id}"
+
+
+def key_of(letter: DeadLetter) -> str:
+    """``order_key`` of a letter."""
+    return order_key(letter.replay_no, letter.failed_at, letter.failure_id)
+
+
+def check_letter(letter: DeadLetter) -> None:
+    """
+    Raises:
+        UnstorableNote: an id is missing or too long, or a field has the wrong type.
+    """
+    _check_id("dead_id", letter.dead_id)
+    _check_id("failure_id", letter.failure_id)
+    _check_count("replay_no", letter.replay_no)
+    _check_count("attempts", letter.attempts)
+    if not isinstance(letter.kind, Kind) or not isinstance(letter.payload.body, bytes):
+        raise UnstorableNote("kind or body has the wrong type")
+    for moment in (letter.failed_at, letter.first_failed_at or letter.failed_at):
+        if moment.tzinfo is None:
+            raise UnstorableNote(f"time without zone: {moment!r}")
+
+
+def check_success(success: Confirmation) -> None:
+    """
+    Raises:
+        UnstorableNote: as for a letter.
+    """
+    _check_id("dead_id", success.dead_id)
+    _check_count("replay_no", success.replay_no)
+    storable(success.worker, LABEL_LENGTH)
+
+
+def attempt_columns(letter: DeadLetter) -> dict[str, Any]:
+    """The row of a failure."""
+    return {
+        "failure_id": letter.failure_id,
+        "dead_letter_id": letter.dead_id,
+        "replay_no": letter.replay_no,
+        "failed_at": letter.failed_at,
+        "attempts": letter.attempts,
+        "trimmed": False,
+        "kind": letter.kind.value,
+        "run_id": storable(letter.run_id, LABEL_LENGTH),
+        **_shown_texts(letter),
+    }
+
+
+def kept_columns(letter: DeadLetter) -> dict[str, Any]:
+    """The columns that follow the first failure of a record: its message as received."""
+    payload = letter.payload
+    return {
+        "kept_key": key_of(letter),
+        "message_id": storable(letter.message_id, LABEL_LENGTH),
+        "task": storable(letter.task, NAME_LENGTH),
+        "task_id": storable(letter.task_id, LABEL_LENGTH),
+        "queue": storable(letter.queue, NAME_LENGTH),
+        "exchange": storable(letter.exchange, NAME_LENGTH),
+        "routing_key": storable(letter.routing_key, NAME_LENGTH),
+        "content_type": _label(payload.content_type),
+        "content_encoding": _label(payload.content_encoding),
+        "headers": as_json(payload.headers),
+        "properties": as_json(payload.properties),
+        "body": payload.body,
+        "size": len(payload.body),
+    }
+
+
+def shown_columns(letter: DeadLetter) -> dict[str, Any]:
+    """The columns that follow the newest failure of a record."""
+    return {"shown_key": key_of(letter), "kind": letter.kind.value, **_shown_texts(letter)}
+
+
+def as_json(value: Any) -> str:
+    """JSON in ASCII: NUL and surrogates are escaped, nothing is lost.
+
+    Raises:
+        UnstorableNote: nested too deeply.
+    """
+    try:
+        return _dumps(value)
+    except TypeError:
+        # names that are not texts: only a note made in process has them
+        return _dumps(json_safe(value))
+    except RecursionError as exc:
+        raise UnstorableNote("headers nested too deeply") from exc
+
+
+def _shown_texts(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "exception_type": storable(letter.exception_type, NAME_LENGTH),
+        "worker": storable(letter.worker, LABEL_LENGTH),
+        "message": storable(letter.message, MESSAGE_LENGTH),
+        "traceback": storable(letter.traceback, TRACEBACK_LENGTH),
+    }
+
+
+def _label(value: object) -> str | None:
+    return None if value is None else storable(value, LABEL_LENGTH)
+
+
+def _check_id(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value or storable(value, ID_LENGTH) != value:
+        raise UnstorableNote(f"{name} is not a text of 1 to {ID_LENGTH} characters")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _INTEGER_LIMIT:
+        raise UnstorableNote(f"{name} is not a number from 0 to {_INTEGER_LIMIT - 1}")

@@ -1,0 +1,272 @@
+"""Questions to the ledger [sqlalchemy]: filters, pages by key, one whole record."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, tuple_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.ledger.filters import Term
+from fluxora_tasks.ledger.models import (
+    AnyRow,
+    AuditEventRow,
+    DeadAttemptRow,
+    DeadLetterRow,
+    FailedImportRow,
+    ReplayItemRow,
+)
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, LetterPage, Story
+from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
+from fluxora_tasks.ledger.standing import Status
+
+#: Ids per statement; well below the number of bound parameters any database takes.
+CHUNK: Final = 500
+
+_row = DeadLetterRow
+
+_SUMMARY: Final = (
+    *(_row.id, _row.status, _row.kind, _row.task, _row.task_id, _row.queue, _row.exception_type),
+    *(_row.message, _row.attempts, _row.replays, _row.first_failed_at, _row.last_failed_at),
+    *(_row.group_id.label("group"), _row.size),
+)
+
+
+class matches(FunctionElement[bool]):
+    """Column against a pattern of ``*``, case kept: GLOB on SQLite (its LIKE ignores case), else LIKE."""
+
+    inherit_cache = True
+    name = "matches"
+
+
+@compiles(matches, "sqlite")
+def _glob(element: Any, compiler: Any, **options: Any) -> str:
+    column, pattern = element.clauses
+    return f"{compiler.process(column, **options)} GLOB {compiler.process(pattern, **options)}"
+
+
+@compiles(matches)
+def _like(element: Any, compiler: Any, **options: Any) -> str:
+    column, pattern = element.clauses
+    return f"{compiler.process(column, **options)} LIKE {compiler.process(pattern, **options)}"
+
+
+def page(connection: Connection, terms: Sequence[Term], *, limit: int, cursor: str | None) -> LetterPage:
+    """One page, newest failure first.
+
+    Raises:
+        ConfigurationError: the cursor is none of ours.
+    """
+    condition = _condition(connection, terms)
+    query = select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+    if cursor is not None:
+        moment, dead_id = read_cursor(cursor)
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(moment, dead_id))
+    found = connection.execute(query.limit(limit + 1)).all()
+    letters = [letter_of(row) for row in found[:limit]]
+    total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
+    return LetterPage(letters, total, write_cursor(letters[-1]) if len(found) > limit else None)
+
+
+def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int) -> list[str]:
+    """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
+    condition = _condition(connection, terms)
+    if not any(term.field == "status" for term in terms):
+        condition = and_(condition, _row.status == Status.PENDING.value)
+    query = select(_row.id).where(condition).order_by(_row.last_failed_at, _row.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def ids_starting_with(connection: Connection, prefix: str, *, limit: int = 2) -> list[str]:
+    """At most ``limit`` ids that begin so; a whole id finds itself alone."""
+    prefix = storable(prefix, NAME_LENGTH)
+    exact = connection.execute(select(_row.id).where(_row.id == prefix)).scalar()
+    if exact is not None:
+        return [exact]
+    condition = matches(_row.id, _pattern(connection, f"{prefix}*", escaped_star=True))
+    return list(connection.execute(select(_row.id).where(condition).order_by(_row.id).limit(limit)).scalars())
+
+
+def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Those of the ids that are records."""
+    return _present(connection, _row.id, ids)
+
+
+def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[str]:
+    """Those of the message ids that a record stands for."""
+    return _present(connection, _row.message_id, message_ids)
+
+
+def status_counts(connection: Connection) -> dict[str, int]:
+    """Records per status; every status is named."""
+    rows = connection.execute(select(_row.status, func.count()).group_by(_row.status)).tuples()
+    return {status.value: 0 for status in Status} | dict(rows.all())
+
+
+def failed_import_count(connection: Connection) -> int:
+    """Raw messages that could not become a record."""
+    return int(connection.execute(select(func.coalesce(func.sum(FailedImportRow.seen), 0))).scalar_one())
+
+
+def story(connection: Connection, dead_id: str) -> Story | None:
+    """One record, whole."""
+    columns = (
+        *(_row.body, _row.content_type, _row.content_encoding, _row.headers, _row.properties),
+        *(_row.traceback, _row.worker, _row.exchange, _row.routing_key, _row.message_id, _row.failures),
+    )
+    row = connection.execute(select(*_SUMMARY, *columns).where(_row.id == dead_id)).one_or_none()
+    if row is None:
+        return None
+    return Story(
+        letter=letter_of(row),
+        payload=payload_of(row),
+        traceback=row.traceback,
+        worker=row.worker,
+        exchange=row.exchange,
+        routing_key=row.routing_key,
+        message_id=row.message_id,
+        failures=row.failures,
+        attempts=_attempts(connection, dead_id),
+        events=_events(connection, dead_id),
+        late_successes=_late_successes(connection, dead_id),
+    )
+
+
+def letter_of(row: AnyRow) -> Letter:
+    """A row of the summary's columns."""
+    return Letter(**{name: getattr(row, name) for name in Letter.__slots__})
+
+
+def payload_of(row: AnyRow) -> Payload:
+    """The message as received."""
+    return Payload(
+        body=bytes(row.body),
+        content_type=row.content_type,
+        content_encoding=row.content_encoding,
+        headers=json.loads(row.headers),
+        properties=json.loads(row.properties),
+    )
+
+
+def write_cursor(letter: Letter) -> str:
+    """Where the page after this record starts; opaque to callers."""
+    place = json.dumps([letter.last_failed_at.isoformat(timespec="microseconds"), letter.id])
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[datetime, str]:
+    """
+    Raises:
+        ConfigurationError: none of ours.
+    """
+    try:
+        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        moment, dead_id = json.loads(place)
+        parsed = datetime.fromisoformat(moment)
+        if parsed.tzinfo is None or storable(dead_id, NAME_LENGTH) != dead_id:
+            raise ValueError(cursor)
+    except (ValueError, TypeError) as exc:
+        raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one") from exc
+    return parsed, dead_id
+
+
+def chunks(items: Sequence[str], size: int = CHUNK) -> list[Sequence[str]]:
+    """The items in slices that fit one statement."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _condition(connection: Connection, terms: Sequence[Term]) -> ColumnElement[bool]:
+    return and_(true(), *(_term(connection, term) for term in terms))
+
+
+_COLUMNS: Final = {
+    "status": _row.status,
+    "kind": _row.kind,
+    "task": _row.task,
+    "queue": _row.queue,
+    "exception": _row.exception_type,
+}
+
+
+def _term(connection: Connection, term: Term) -> ColumnElement[bool]:
+    value = storable(term.value, NAME_LENGTH)
+    if term.field == "id":
+        return matches(_row.id, _pattern(connection, f"{value}*", escaped_star=True))
+    if term.field == "exception":
+        return _exception(connection, value, term.is_wild)
+    column = _COLUMNS[term.field]
+    return matches(column, _pattern(connection, value)) if term.is_wild else column == value
+
+
+def _exception(connection: Connection, value: str, is_wild: bool) -> ColumnElement[bool]:
+    """A qualified name, or the name alone: ``ValueError`` means ``builtins.ValueError`` too."""
+    column = _row.exception_type
+    whole = matches(column, _pattern(connection, value)) if is_wild else column == value
+    if "." in value:
+        return whole
+    tail = matches(column, _pattern(connection, f"*.{value}", escaped_star=not is_wild))
+    return or_(whole, tail)
+
+
+def _pattern(connection: Connection, value: str, *, escaped_star: bool = False) -> str:
+    """``*`` as the database writes it, everything else literally.
+
+    Args:
+        escaped_star: Only a star at either end is one of ours; others stand for themselves.
+    """
+    is_sqlite = connection.dialect.name == "sqlite"
+    any_text = "*" if is_sqlite else "%"
+    parts = []
+    for place, character in enumerate(value):
+        is_ours = character == "*" and (not escaped_star or place in (0, len(value) - 1))
+        parts.append(any_text if is_ours else _literal(character, is_sqlite))
+    return "".join(parts)
+
+
+def _literal(character: str, is_sqlite: bool) -> str:
+    if is_sqlite:
+        return f"[{character}]" if character in "*?[" else character
+    return re.sub(r"([\\%_])", r"\\\1", character)
+
+
+def _present(connection: Connection, column: Any, values: Iterable[str]) -> set[str]:
+    wanted = list(dict.fromkeys(values))
+    found: set[str] = set()
+    for chunk in chunks(wanted):
+        found.update(connection.execute(select(column).where(column.in_(chunk))).scalars())
+    return found
+
+
+def _attempts(connection: Connection, dead_id: str) -> list[Attempt]:
+    row = DeadAttemptRow
+    columns = [getattr(row, name) for name in Attempt.__slots__]
+    query = (
+        select(*columns)
+        .where(row.dead_letter_id == dead_id, ~row.trimmed)
+        .order_by(row.replay_no, row.failed_at, row.failure_id)
+    )
+    return [Attempt(**found._mapping) for found in connection.execute(query)]
+
+
+def _events(connection: Connection, dead_id: str) -> list[AuditEvent]:
+    row = AuditEventRow
+    columns = [getattr(row, name) for name in AuditEvent.__slots__]
+    query = select(*columns).where(row.dead_letter_id == dead_id).order_by(row.seq)
+    return [AuditEvent(**found._mapping) for found in connection.execute(query)]
+
+
+def _late_successes(connection: Connection, dead_id: str) -> list[tuple[int, datetime]]:
+    item, event = ReplayItemRow, AuditEventRow
+    told = select(event.replay_no).where(event.dead_letter_id == dead_id, event.event == "resolved")
+    query = select(item.replay_no, item.ended_at).where(
+        item.dead_letter_id == dead_id, item.state == "succeeded", item.replay_no.not_in(told)
+    )
+    return [(row.replay_no, row.ended_at) for row in connection.execute(query)]
