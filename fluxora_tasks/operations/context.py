@@ -1,0 +1,43 @@
+"""The operations of one application: where settings become a ledger and a connection to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kombu import Connection
+
+from fluxora_tasks.ledger.database import open_engine, require_schema
+from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.operations.dead_letters import DeadLetters
+from fluxora_tasks.settings import Settings
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """
+    The ledger of the settings.
+
+    Raises:
+        LedgerUnavailable: it does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    engine = open_engine(settings.effective_ledger_url)
+    try:
+        require_schema(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Ledger(engine, replay_cap=settings.replay_cap)
+
+
+def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> DeadLetters:
+    """
+    What an operator may do with dead letters.
+
+    Args:
+        connect: Opens a connection to the broker; asked only when something is replayed.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap)

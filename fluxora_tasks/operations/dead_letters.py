@@ -1,0 +1,263 @@
+"""What an operator does with dead letters: list, look, replay, resolve, discard."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from kombu import Connection
+
+from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownDeadLetter
+from fluxora_tasks.ledger.filters import parse
+from fluxora_tasks.ledger.ingest import KEPT_FIRST
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, Story, Verdict
+from fluxora_tasks.ledger.replay import PublishFailure, Replayer
+from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.operations.records import (
+    ActionResult,
+    Actor,
+    DeadLetterDetail,
+    DeadLetterSummary,
+    HistoryEntry,
+    Outcome,
+    Page,
+)
+
+#: Rows of a page, ids of a selection, shortest beginning of an id that is searched for.
+MOST_ROWS: Final = 1000
+MOST_SELECTED: Final = 10_000
+SHORTEST_PREFIX: Final = 4
+
+#: Bytes of a body up to which its arguments are shown.
+MOST_SHOWN: Final = 1024 * 1024
+
+#: Records per transaction of an action, and claims held before they are sent.
+_DECIDED: Final = 500
+_CLAIMED: Final = 100
+
+_WHOLE_ID: Final = 36
+
+
+class DeadLetters:
+    """
+    Dead letters, for an operator. Safe for threads.
+
+    Args:
+        ledger: Where they stand.
+        connect: Opens a connection to the broker; asked only when something is replayed.
+        replay_cap: Replays that may fail before a record is quarantined.
+    """
+
+    def __init__(self, ledger: Ledger, connect: Callable[[], Connection], *, replay_cap: int = 3) -> None:
+        self._ledger, self._connect, self._cap = ledger, connect, replay_cap
+
+    def list(self, filter: str = "", *, limit: int = 50, cursor: str | None = None) -> Page:
+        """One page, newest failure first.
+
+        Raises:
+            ConfigurationError: the filter, the limit or the cursor cannot be understood.
+        """
+        if not 1 <= limit <= MOST_ROWS:
+            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        page = self._ledger.find(parse(filter), limit=limit, cursor=cursor)
+        return Page([_summary(letter) for letter in page.letters], page.total, page.next)
+
+    def get(self, id: str) -> DeadLetterDetail:
+        """One record, whole, by its id or the beginning of it.
+
+        Raises:
+            UnknownDeadLetter: none begins so.
+            RefusedError: several do, or the beginning is too short.
+        """
+        story = self._ledger.story(self._whole_id(id))
+        if story is None:
+            raise UnknownDeadLetter(id)
+        return _detail(story)
+
+    def select(self, filter: str) -> Sequence[str]:
+        """Ids an action may take, oldest failure first, at most 10,000.
+
+        Without a ``status`` term only PENDING records are meant: quarantined ones have to be named.
+
+        Raises:
+            ConfigurationError: the filter cannot be understood.
+        """
+        return self._ledger.select(parse(filter), limit=MOST_SELECTED)
+
+    def replay(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Send records again, with their original bytes, to the queue they came from; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            LedgerUnavailable: nothing more was done.
+        """
+        with Replayer(self._connect, self._ledger) as replayer:
+            return self._each(ids, actor, _CLAIMED, lambda chunk: self._replay_chunk(replayer, chunk, actor))
+
+    def resolve(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Mark records as resolved by hand; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.resolve(chunk, actor)))
+
+    def discard(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Mark records as not wanted; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.discard(chunk, actor)))
+
+    def _each(
+        self,
+        ids: Sequence[str],
+        actor: Actor,
+        size: int,
+        act: Callable[[Sequence[str]], Sequence[ActionResult]],
+    ) -> Sequence[ActionResult]:
+        """Act on the records in chunks; ids that lead to none are answered in their place."""
+        if not actor.name.strip() or not actor.reason.strip():
+            raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
+        found = {given: self._found(given) for given in dict.fromkeys(ids)}
+        known = list(dict.fromkeys(item for item in found.values() if isinstance(item, str)))
+        answers: dict[str, ActionResult] = {}
+        for start in range(0, len(known), size):
+            answers |= {result.id: result for result in act(known[start : start + size])}
+        ordered = [answers[item] if isinstance(item, str) else item for item in found.values()]
+        return list({result.id: result for result in ordered}.values())
+
+    def _replay_chunk(self, replayer: Replayer, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        verdicts = self._ledger.claim(ids, actor)
+        failures = replayer.send([verdict.claim for verdict in verdicts if verdict.claim])
+        return [self._replayed(verdict, failures.get(verdict.id)) for verdict in verdicts]
+
+    def _replayed(self, verdict: Verdict, failure: PublishFailure | None) -> ActionResult:
+        if failure is None or verdict.claim is None:
+            return self._with_warning(_result(verdict), verdict)
+        status = self._ledger.release(verdict.claim.item_id, failure.detail)
+        outcome: Outcome = "refused" if failure.reason == "no_queue" else "failed"
+        return ActionResult(verdict.id, outcome, status, failure.detail)
+
+    def _with_warning(self, result: ActionResult, verdict: Verdict) -> ActionResult:
+        if verdict.claim is None or verdict.claim.replay_no < self._cap:
+            return result
+        detail = f"{result.detail}; if it fails, the record is quarantined as FAILED"
+        return ActionResult(result.id, result.outcome, result.status, detail)
+
+    def _found(self, given: str) -> str | ActionResult:
+        """The whole id, or why there is none; whole ones are looked up by the action itself."""
+        if len(given) >= _WHOLE_ID:
+            return given
+        try:
+            return self._whole_id(given)
+        except UnknownDeadLetter as exc:
+            return ActionResult(given, "unknown", None, str(exc))
+        except RefusedError as exc:
+            return ActionResult(given, "refused", None, str(exc))
+
+    def _whole_id(self, given: str) -> str:
+        found = self._ledger.ids_starting_with(given) if len(given) >= SHORTEST_PREFIX else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RefusedError(f"several dead letters have an id that begins with {given!r}; give more of it")
+        if len(given) < SHORTEST_PREFIX:
+            raise RefusedError(f"{given!r} is too short; give at least {SHORTEST_PREFIX} characters of the id")
+        raise UnknownDeadLetter(given)
+
+
+def _summary(letter: Letter) -> DeadLetterSummary:
+    return DeadLetterSummary(**{name: getattr(letter, name) for name in letter.__slots__})
+
+
+def _results(verdicts: Sequence[Verdict]) -> Sequence[ActionResult]:
+    return [_result(verdict) for verdict in verdicts]
+
+
+def _result(verdict: Verdict) -> ActionResult:
+    return ActionResult(verdict.id, verdict.outcome, verdict.status, verdict.detail)
+
+
+def _detail(story: Story) -> DeadLetterDetail:
+    args, kwargs, note = _arguments(story.payload)
+    return DeadLetterDetail(
+        summary=_summary(story.letter),
+        args=args,
+        kwargs=kwargs,
+        body_note=note,
+        content_type=story.payload.content_type,
+        headers=_presentable(story.payload.headers),
+        traceback=story.traceback,
+        worker=story.worker,
+        exchange=story.exchange,
+        routing_key=story.routing_key,
+        message_id=story.message_id,
+        history=_history(story),
+    )
+
+
+def _arguments(payload: Payload) -> tuple[list[Any] | None, dict[str, Any] | None, str | None]:
+    """Arguments of a JSON body of Celery's shape; any other body is described, and never loaded."""
+    size, kind = len(payload.body), payload.content_type or "unknown type"
+    if kind != "application/json":
+        return None, None, f"{size} bytes of {kind}, not loaded"
+    if size > MOST_SHOWN:
+        return None, None, f"{size} bytes of {kind}, too long to show"
+    try:
+        body = json.loads(payload.body)
+        args, kwargs, _embed = body
+    except (ValueError, TypeError, RecursionError):
+        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
+    return _presentable(args), _presentable(kwargs), None
+
+
+def _presentable(value: Any) -> Any:
+    """A value that any terminal, page or JSON reader can take: no lone surrogates, no NaN."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {_presentable(str(key)): _presentable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_presentable(item) for item in value]
+    return value
+
+
+def _history(story: Story) -> Sequence[HistoryEntry]:
+    """Failures and changes of status, oldest first; a change that only says "failed" is told by its failure."""
+    entries = [_failed_entry(attempt) for attempt in story.attempts]
+    entries += [_changed_entry(event) for event in story.events if event.event != "failed"]
+    entries += [
+        HistoryEntry(at, "succeeded", "system", f"replay {number} succeeded late", number)
+        for number, at in story.late_successes
+    ]
+    entries.sort(key=lambda entry: entry.at)
+    omitted = story.failures - len(story.attempts)
+    if omitted > 0:
+        last_of_first = [entry for entry in entries if entry.event == "failed"][KEPT_FIRST - 1]
+        line = f"{omitted} more failures in between are counted, but not kept"
+        note = HistoryEntry(last_of_first.at, "omitted", "system", line, last_of_first.replay_no)
+        entries.insert(entries.index(last_of_first) + 1, note)
+    return entries
+
+
+def _failed_entry(attempt: Attempt) -> HistoryEntry:
+    lines = attempt.message.splitlines()
+    error = ": ".join(part for part in (attempt.exception_type, lines[0] if lines else "") if part)
+    runs = f" (after {attempt.attempts} attempts)" if attempt.attempts > 1 else ""
+    where = f" on {attempt.worker}" if attempt.worker else ""
+    detail = f"{error or attempt.kind}{runs}{where}"
+    return HistoryEntry(attempt.failed_at, "failed", "worker", detail, attempt.replay_no)
+
+
+def _changed_entry(event: AuditEvent) -> HistoryEntry:
+    detail = "; ".join(part for part in (event.reason, event.detail) if part) or event.to_status
+    return HistoryEntry(event.at, event.event, event.actor, detail, event.replay_no)
