@@ -95,6 +95,12 @@ class Stack:
             values.setdefault("redis_url", self._store.state_url)
         return {f"FLUXORA_{name.upper()}": value for name, value in values.items()}
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the parts that run: ``worker``, ``recorder``, ``flower``, ``store`` where embedded."""
+        pids = {part: process.pid for part, process in self._processes.items()}
+        return pids if self._store is None or self._store.pid is None else {**pids, "store": self._store.pid}
+
     def log(self, part: str) -> Path:
         """The file that a part (``worker``, ``recorder``, ``flower``) writes to."""
         return self._state_dir / "logs" / f"{part}.log"
@@ -115,10 +121,9 @@ class Stack:
     def stop(self) -> None:
         """End every part: the worker finishes what it runs, the store goes last. Bounded; then by force."""
         try:
+            if "flower" in self._processes:
+                self._processes["flower"].terminate()
             self._stop_part("worker", _WARM_LIMIT)
-            for part in ("recorder", "flower"):
-                if part in self._processes:
-                    self._processes[part].terminate()
             self._stop_part("recorder", _STOP_LIMIT)
             self._stop_part("flower", _STOP_LIMIT)
         finally:
@@ -198,12 +203,18 @@ class Stack:
 
     def _worker_arguments(self) -> tuple[str, ...]:
         concurrency = ("--concurrency", str(self._concurrency))
-        return ("worker", "--loglevel", "INFO", "--hostname", self._node(), *concurrency, *self._worker_args)
+        # a second spent on looking for neighbours that cannot be there
+        alone = ("--without-mingle",) if self._is_alone() else ()
+        fixed = ("worker", "--loglevel", "INFO", "--hostname", self._node(), *concurrency, *alone)
+        return (*fixed, *self._worker_args)
+
+    def _is_alone(self) -> bool:
+        """Whether the broker has only just been started, by us."""
+        return self._store is not None and self._store.is_owner
 
     def _node(self) -> str:
-        """Name of our worker; a second stack on the same store needs another one."""
-        shared = self._store is None or not self._store.is_owner
-        return f"fluxora-{os.getpid()}@%h" if shared else "fluxora@%h"
+        """Name of our worker; where there may be others it needs another one than theirs."""
+        return "fluxora@%h" if self._is_alone() else f"fluxora-{os.getpid()}@%h"
 
     def _run(self, part: str, arguments: Sequence[str]) -> None:
         self._processes[part] = ManagedProcess(
@@ -295,7 +306,7 @@ def require_broker(url: str) -> None:
     options = limits if url.startswith(("redis", "rediss")) else {}
     with Connection(url, connect_timeout=_CONNECT_LIMIT, transport_options=options) as connection:
         try:
-            connection.connect()
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             connection.channel().close()
         except Exception as exc:
             raise BrokerUnavailable(

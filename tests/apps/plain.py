@@ -25,7 +25,9 @@ def refuse(text: str) -> None:
 
 
 @app.task
-def nap(seconds: float) -> float:
-    """Takes its time."""
+def note_and_nap(path: str, seconds: float) -> float:
+    """Notes that it started, then takes its time."""
+    with open(path, "a") as file:
+        file.write("started\n")
     time.sleep(seconds)
     return seconds

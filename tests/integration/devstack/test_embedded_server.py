@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import kombu
+import kombu.simple
 import pytest
 import redis
 
@@ -21,17 +20,17 @@ from fluxora_tasks.devstack.embedded import EmbeddedStore
 from fluxora_tasks.errors import InfrastructureError
 from fluxora_tasks.settings import Settings
 from tests.processes import is_running
+from tests.supervisors import report, supervisor
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
-
-@pytest.fixture
-def state_dir() -> Iterator[Path]:
-    """A short directory: pytest's own paths are near the limit of a socket's."""
-    directory = Path(tempfile.mkdtemp(prefix="fluxora-test-"))
-    yield directory / "state"
-    shutil.rmtree(directory)
+#: Takes a message and dies with it.
+TAKER = """
+import kombu, os, sys
+kombu.Connection(sys.argv[1]).SimpleQueue("work").get(timeout=5)
+os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture
@@ -42,26 +41,13 @@ def store(state_dir: Path) -> Iterator[EmbeddedStore]:
     started.stop()
 
 
-def supervisor(state_dir: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.supervisor", str(state_dir)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-
-
-def report(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.stdout is not None
-    return dict(json.loads(process.stdout.readline()))
-
-
 def client(store: EmbeddedStore) -> redis.Redis:
     return redis.Redis.from_url(store.state_url)
 
 
 def test_six_starts_at_once_make_one_server(state_dir: Path) -> None:
     """One of them owns it, the others attach."""
-    processes = [supervisor(state_dir) for _ in range(6)]
+    processes = [supervisor("store", state_dir) for _ in range(6)]
     reports = [report(process) for process in processes]
     assert len({each["store"] for each in reports}) == 1
     assert sum(each["owner"] for each in reports) == 1
@@ -74,7 +60,7 @@ def test_six_starts_at_once_make_one_server(state_dir: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 def test_a_killed_supervisor_takes_server_and_children_along(state_dir: Path) -> None:
     """SIGKILL gives it no chance to clean up; the kernel does."""
-    process = supervisor(state_dir)
+    process = supervisor("store", state_dir)
     pids = report(process)
     process.kill()
     process.wait()
@@ -94,6 +80,31 @@ def test_a_killed_server_loses_nothing(store: EmbeddedStore, state_dir: Path) ->
     again = EmbeddedStore(state_dir, state_dir / "store.sock")
     again.start()
     assert client(again).llen("queue") == 2000
+    again.stop()
+
+
+def take(queue: kombu.simple.SimpleQueue) -> str | None:
+    """The next message; kombu looks for expired ones when it found no other."""
+    with suppress(queue.Empty):
+        return str(queue.get(timeout=0.1).payload)
+    return None
+
+
+def test_what_a_dead_worker_had_taken_is_delivered_again(store: EmbeddedStore, state_dir: Path) -> None:
+    """After a restart nobody waits for the visibility timeout of an hour."""
+    with kombu.Connection(store.broker_url) as connection:
+        connection.SimpleQueue("work").put("a message")
+    taker = subprocess.run([sys.executable, "-c", TAKER, store.broker_url], check=False)
+    assert taker.returncode == -signal.SIGKILL
+    assert redis.Redis(unix_socket_path=str(store.socket)).llen("work") == 0
+    assert store.pid is not None
+    os.kill(store.pid, signal.SIGKILL)
+    wait_until(lambda: not store.is_alive)
+    store.stop()
+    again = EmbeddedStore(state_dir, state_dir / "store.sock")
+    again.start()
+    with kombu.Connection(again.broker_url) as connection:
+        assert wait_until(lambda: take(connection.SimpleQueue("work"))) == "a message"
     again.stop()
 
 

@@ -1,4 +1,4 @@
-"""A supervisor to be killed: starts the embedded store and a child, says their process ids, then sleeps."""
+"""Starts the embedded store and a child, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from fluxora_tasks.devstack.process import ManagedProcess, Program
 
 
 def main(state_dir: Path) -> None:
-    """Start, print one JSON line, wait for SIGTERM, stop."""
+    # children of a supervisor that blocks a signal must hear it all the same
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     store = EmbeddedStore(state_dir, state_dir / "store.sock")
     store.start()
     log = state_dir / f"child-{os.getpid()}.log"
@@ -25,5 +26,4 @@ def main(state_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     main(Path(sys.argv[1]))
