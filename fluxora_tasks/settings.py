@@ -1,6 +1,7 @@
 """Settings of an application: ``FLUXORA_*`` variables over defaults, checked once, then frozen.
 
-Explicit argument over environment over default. URLs are masked wherever they are shown.
+Explicit argument over environment over default. URLs are masked wherever they are shown. Written by hand, because a
+validation library would be nine of the ten MiB a worker may cost (docs/decisions/0002-settings.md).
 """
 
 from __future__ import annotations
@@ -8,83 +9,141 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxora_tasks.errors import ConfigurationError
 
+PREFIX: Final = "FLUXORA_"
+
 #: A Unix socket path may have 107 bytes; the embedded server refuses longer ones.
-_SOCKET_PATH_LIMIT = 100
+_SOCKET_PATH_LIMIT: Final = 100
+
+_UNSET: Final = object()
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
-def _checked_url(schemes: tuple[str, ...], example: str) -> AfterValidator:
-    def check(url: str | None) -> str | None:
-        if url is None:
+def _option(default: Any, convert: Callable[[Any], Any], description: str) -> Any:
+    """A field that is also a variable; ``convert`` checks explicit values and texts alike."""
+    return field(default=_UNSET, metadata={"default": default, "convert": convert, "description": description})
+
+
+def _url(example: str, *schemes: str) -> Callable[[Any], str | None]:
+    def convert(value: Any) -> str | None:
+        if value is None:
             return None
-        scheme = urlsplit(url).scheme if "://" in url else ""
+        scheme = urlsplit(value).scheme if isinstance(value, str) and "://" in value else ""
         if scheme.split("+")[0] not in schemes:
-            raise ValueError(f"starts with none of {', '.join(f'{s}://' for s in schemes)} (example: {example})")
-        return url
+            raise ValueError(f"takes a URL like {example}")
+        return str(value)
 
-    return AfterValidator(check)
-
-
-BrokerUrl = Annotated[
-    str | None,
-    _checked_url(
-        ("amqp", "amqps", "pyamqp", "redis", "rediss", "sentinel", "memory", "filesystem"),
-        "redis://localhost:6379/0",
-    ),
-]
-StateUrl = Annotated[str | None, _checked_url(("redis", "rediss", "unix"), "redis://localhost:6379/2")]
-LedgerUrl = Annotated[
-    str | None,
-    _checked_url(("sqlite", "postgresql"), "postgresql+psycopg://user:password@localhost/fluxora"),
-]
+    return convert
 
 
-class Settings(BaseSettings):
-    """What an application decides about Fluxora Tasks; every field is also a ``FLUXORA_`` variable."""
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise ValueError("takes a text of 1 to 200 characters")
+    return value
 
-    model_config = SettingsConfigDict(
-        env_prefix="FLUXORA_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, (str, Path)):
+        raise ValueError("takes a path")
+    return Path(value)
+
+
+def _flag(value: Any) -> bool:
+    text = str(value).lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError("takes true or false")
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def convert(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise ValueError(f"takes a whole number from {low} to {high}")
+        return number
+
+    return convert
+
+
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def convert(value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not low <= number <= high or isinstance(value, bool):
+            raise ValueError(f"takes a number from {low:g} to {high:g}")
+        return number
+
+    return convert
+
+
+_broker_url = _url(
+    "redis://localhost:6379/0 or amqp://guest@localhost//",
+    "amqp", "amqps", "pyamqp", "redis", "rediss", "sentinel", "memory", "filesystem",
+)  # fmt: skip
+_state_url = _url("redis://localhost:6379/2", "redis", "rediss", "unix")
+_ledger_url = _url("postgresql+psycopg://user:password@localhost/fluxora", "sqlite", "postgresql")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """What an application decides about Fluxora Tasks; every field is also a ``FLUXORA_`` variable.
+
+    Raises:
+        ConfigurationError: one clause per wrong value, with the variable and what it takes.
+    """
+
+    broker_url: str | None = _option(
+        None, _broker_url, "Broker, where the app sets none. None: the embedded Valkey in state_dir."
     )
-
-    broker_url: BrokerUrl = Field(
-        None, description="Broker, where the app sets none. None: the embedded Valkey in state_dir."
-    )
-    redis_url: StateUrl = Field(
+    redis_url: str | None = _option(
         None,
-        description="Redis or Valkey for shared state (replay gate, journal). "
+        _state_url,
+        "Redis or Valkey for shared state (replay gate, journal). "
         "None: the broker or result backend if that is Redis, else no shared state.",
     )
-    ledger_url: LedgerUrl = Field(
-        None, description="SQL database of the ledger. None: SQLite file ledger.db in state_dir."
+    ledger_url: str | None = _option(
+        None, _ledger_url, "SQL database of the ledger. None: SQLite file ledger.db in state_dir."
     )
-    result_backend: str | None = Field(
-        None,
-        description="Celery result backend, where the app sets none. None: only with the embedded Valkey.",
+    result_backend: str | None = _option(
+        None, _optional_text, "Celery result backend, where the app sets none. None: only with the embedded Valkey."
     )
-    state_dir: Path = Field(Path(".fluxora"), description="Directory of everything embedded.")
-    dead_letter_exchange: str = Field(
-        "fluxora.dead", min_length=1, max_length=200, description="Exchange every dead letter goes through."
-    )
-    dead_letter_queue: str = Field(
-        "fluxora.dead", min_length=1, max_length=200, description="Queue the recorder consumes."
-    )
-    max_attempts: int = Field(4, ge=1, le=1000, description="Runs of a task before it is given up; 1: no retry.")
-    base_delay: float = Field(2.0, ge=0, le=86_400, description="Seconds; ceiling of the first delay.")
-    max_delay: float = Field(600.0, ge=0, le=604_800, description="Seconds; no delay is longer.")
-    backoff_factor: float = Field(2.0, ge=1, le=100, description="Growth of the ceiling per attempt.")
-    journal: bool = Field(True, description="Note each message sent and succeeded in redis_url, for `fluxora audit`.")
-    replay_cap: int = Field(
-        3, ge=1, le=1000, description="Replays that may fail before a record is quarantined as FAILED."
-    )
-    recorder_batch: int = Field(500, ge=1, le=500, description="Dead letters per ledger transaction, at most.")
+    state_dir: Path = _option(Path(".fluxora"), _path, "Directory of everything embedded.")
+    dead_letter_exchange: str = _option("fluxora.dead", _text, "Exchange every dead letter goes through.")
+    dead_letter_queue: str = _option("fluxora.dead", _text, "Queue the recorder consumes.")
+    max_attempts: int = _option(4, _whole(1, 1000), "Runs of a task before it is given up; 1: no retry.")
+    base_delay: float = _option(2.0, _number(0, 86_400), "Seconds; ceiling of the first delay.")
+    max_delay: float = _option(600.0, _number(0, 604_800), "Seconds; no delay is longer.")
+    backoff_factor: float = _option(2.0, _number(1, 100), "Growth of the ceiling per attempt.")
+    journal: bool = _option(True, _flag, "Note each message sent and succeeded in redis_url, for `fluxora audit`.")
+    replay_cap: int = _option(3, _whole(1, 1000), "Replays that may fail before a record is quarantined as FAILED.")
+    recorder_batch: int = _option(500, _whole(1, 500), "Dead letters per ledger transaction, at most.")
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for item in fields(self):
+            try:
+                object.__setattr__(self, item.name, _value_of(item, getattr(self, item.name)))
+            except ValueError as exc:
+                wrong.append(f"{variable_of(item.name)} {exc}")
+        if wrong:
+            raise ConfigurationError("; ".join(wrong))
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
@@ -93,8 +152,9 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, Any]:
         """The fields as they may be shown: passwords in URLs masked."""
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
         return {
-            name: mask_url(value) if name.endswith(("_url", "_backend")) and value else value for name, value in self
+            name: mask_url(value) if name.endswith(("_url", "_backend")) and value else value for name, value in values
         }
 
     @property
@@ -127,16 +187,25 @@ def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with explicit values on top.
 
     Raises:
-        ConfigurationError: one line per wrong value, with the variable to correct.
+        ConfigurationError: a wrong value, or a name that is none of ours, with the nearest one that is.
     """
-    try:
-        return Settings(**overrides)
-    except ValidationError as exc:
-        lines = [
-            f"FLUXORA_{'_'.join(map(str, error['loc'])).upper()}: {error['msg'].removeprefix('Value error, ')}"
-            for error in exc.errors(include_url=False, include_input=False)
-        ]
-        raise ConfigurationError("; ".join(lines)) from None
+    known = {item.name for item in fields(Settings)}
+    for name in overrides.keys() - known:
+        near = get_close_matches(name, known, 1)
+        raise ConfigurationError(f"no setting is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return Settings(**overrides)
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def _value_of(item: Field[Any], given: Any) -> Any:
+    """The explicit value, else the variable, else the default; an empty variable is none."""
+    if given is _UNSET:
+        given = os.environ.get(variable_of(item.name)) or item.metadata["default"]
+    return item.metadata["convert"](given)
 
 
 def mask_url(url: str) -> str:

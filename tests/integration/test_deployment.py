@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_the_settings_of_the_services_are_settings(monkeypatch: pytest.MonkeyPat
     assert environments
     for environment in environments:
         for name, value in environment.items():
-            assert name.removeprefix("FLUXORA_").lower() in Settings.model_fields, name
+            assert name.removeprefix("FLUXORA_").lower() in {item.name for item in fields(Settings)}, name
             monkeypatch.setenv(name, value)
         assert not Settings().uses_embedded_store
 

@@ -18,8 +18,8 @@ from fluxora_tasks.settings import Settings, load_settings, mask_url
         ("FLUXORA_BROKER_URL", "localhost:6379", "redis://localhost"),
         ("FLUXORA_REDIS_URL", "http://x", "redis://"),
         ("FLUXORA_LEDGER_URL", "mysql://x", "postgresql+psycopg://"),
-        ("FLUXORA_MAX_ATTEMPTS", "none", "integer"),
-        ("FLUXORA_MAX_ATTEMPTS", "0", "greater"),
+        ("FLUXORA_MAX_ATTEMPTS", "none", "whole number"),
+        ("FLUXORA_MAX_ATTEMPTS", "0", "from 1"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_it_takes(
@@ -30,7 +30,7 @@ def test_a_wrong_variable_is_named_with_what_it_takes(
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     line = str(caught.value)
-    assert line.startswith(f"{name}: ")
+    assert line.startswith(f"{name} takes ")
     assert says in line
     assert "\n" not in line
 
@@ -70,3 +70,22 @@ def test_a_long_state_directory_gets_a_short_socket(tmp_path: Path) -> None:
     deep = Settings(state_dir=tmp_path / ("d" * 120)).embedded_socket
     assert len(str(deep)) < 100
     assert deep != Settings(state_dir=tmp_path / ("e" * 120)).embedded_socket
+
+
+def test_a_name_that_is_none_of_ours_is_answered_with_the_nearest() -> None:
+    """A typo is an error when declared, not a setting that does nothing."""
+    with pytest.raises(ConfigurationError, match="did you mean 'max_attempts'"):
+        load_settings(max_atempts=3)
+
+
+def test_several_wrong_values_are_named_at_once() -> None:
+    """One correction, not one per start."""
+    with pytest.raises(ConfigurationError, match=r"FLUXORA_BASE_DELAY takes .*; FLUXORA_JOURNAL takes"):
+        Settings(base_delay=-1, journal="perhaps")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("text", "value"), [("off", False), ("TRUE", True), ("0", False)])
+def test_flags(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+    """The usual words."""
+    monkeypatch.setenv("FLUXORA_JOURNAL", text)
+    assert load_settings().journal is value
