@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -31,7 +32,7 @@ from fluxora_tasks.errors import (
     StoreUnavailable,
 )
 from fluxora_tasks.ledger.database import open_engine, upgrade
-from fluxora_tasks.settings import Settings, mask_url
+from fluxora_tasks.settings import Settings, mask_url, variable_of
 
 #: Seconds for every part to be ready.
 _START_LIMIT = 60.0
@@ -86,14 +87,14 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The ``FLUXORA_*`` variables that lead a child, or a client in this process, to the parts."""
-        values = {name: str(value) for name, value in self._settings if value is not None}
+        values = {name: str(value) for name, value in asdict(self._settings).items() if value is not None}
         values["state_dir"] = str(self._state_dir)
         values["ledger_url"] = self._settings.effective_ledger_url
         if self._store is not None:
             values["broker_url"] = self._store.broker_url
             values.setdefault("result_backend", self._store.result_url)
             values.setdefault("redis_url", self._store.state_url)
-        return {f"FLUXORA_{name.upper()}": value for name, value in values.items()}
+        return {variable_of(name): value for name, value in values.items()}
 
     @property
     def pids(self) -> dict[str, int]:
