@@ -81,7 +81,7 @@ def parse_day(body: bytes, day: date) -> Profile:
         starts = [row["period_start"] for row in rows]
         values = [row["demand"] for row in rows]
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptedAnswer(f"{day}: unreadable answer ({type(error).__name__}: {error})") from None
+        raise CorruptedAnswer(f"{day}: the body is not the JSON of a day ({type(error).__name__})") from error
     if len(values) != PERIODS:
         raise CorruptedAnswer(f"{day}: {len(values)} values instead of {PERIODS}")
     if starts != period_starts(day):

@@ -19,8 +19,10 @@ from workers.demand.forecast import forecast, lookback, percentage_error, season
 from workers.demand.records import FIRST_DAY, REGION, Profile
 from workers.demand.store import DemandStore, Published, open_store
 
-#: Waits 9 s in all at least, whatever the dice say: longer than the demo's service ever keeps a day back.
-PATIENT: Final = RetryPolicy(max_attempts=12, base_delay=0.4, max_delay=2.0, backoff_factor=2.0, jitter="equal")
+#: Waits 7 s in all at least, whatever the dice say: longer than the demo's service ever keeps a day back.
+PATIENT: Final = RetryPolicy(max_attempts=12, base_delay=0.4, max_delay=1.5, backoff_factor=2.0, jitter="equal")
+#: Seconds after which it is worth looking again for days that are on their way.
+_LATER: Final = 0.8
 
 
 @app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
@@ -70,5 +72,5 @@ def _history(store: DemandStore, day: date) -> dict[date, Profile]:
     known = store.days(REGION, wanted)
     missing = [earlier for earlier in wanted if earlier not in known and earlier not in bad]
     if missing:
-        raise RetryableError(f"waiting for the demand of {missing[0]} and {len(missing) - 1} more days")
+        raise RetryableError(f"waiting for {len(missing)} earlier days, {missing[0]} first", _LATER)
     return known

@@ -175,12 +175,12 @@ def rows(values: list[object], starts: list[str] | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"", "unreadable"),
-        (b"\xff\xfe", "unreadable"),
-        (b"[]", "unreadable"),
-        (b'{"values": 3}', "unreadable"),
-        (b'{"values": [3]}', "unreadable"),
-        (b'{"values": [{"demand": 3}]}', "unreadable"),
+        (b"", "not the JSON of a day"),
+        (b"\xff\xfe", "not the JSON of a day"),
+        (b"[]", "not the JSON of a day"),
+        (b'{"values": 3}', "not the JSON of a day"),
+        (b'{"values": [3]}', "not the JSON of a day"),
+        (b'{"values": [{"demand": 3}]}', "not the JSON of a day"),
         (rows([30_000.0] * 47), "47 values instead of 48"),
         (rows([30_000.0] * 48, period_starts(FIRST_DAY)), "other times"),
         (rows([float("nan"), *[30_000.0] * 47]), "nan is not a demand"),

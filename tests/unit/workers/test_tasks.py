@@ -105,7 +105,7 @@ def test_a_chain_has_the_three_steps_and_hands_nothing_on() -> None:
 
 
 def test_the_policy_outlasts_the_outage_whatever_the_dice_say() -> None:
-    """The shortest possible schedule of waits is longer than 9 s."""
+    """The shortest possible schedule of waits is longer than 7 s."""
     ceilings = [min(PATIENT.max_delay, PATIENT.base_delay * PATIENT.backoff_factor**n) for n in range(11)]
     assert PATIENT.jitter == "equal"
-    assert sum(ceilings) / 2 > 9
+    assert sum(ceilings) / 2 > 7

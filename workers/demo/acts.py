@@ -1,0 +1,164 @@
+"""What happens in the demo, in order: send, fail, inspect, repair, replay, count."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from fluxora_tasks.journal import JournalCounts
+from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.operations.records import Actor, DeadLetterDetail
+from workers.demand.client import CorruptedAnswer, repair
+from workers.demand.records import recorded_days
+from workers.demo.report import Expected, Report, differences
+from workers.demo.scene import Scene, interruptible, scene
+from workers.demo.screen import Screen
+
+#: Days at the beginning of the record that are history only: two weeks, so that every forecast has some.
+_HISTORY_DAYS: Final = 14
+_TASKS_PER_DAY: Final = 3
+_UNKNOWN_REGION: Final = "atlantis"
+
+#: Seconds without any change after which nothing more is waited for; no retry waits longer than 1.5 s.
+_STALLED: Final = 15.0
+_POLL: Final = 0.1
+
+_CORRUPTED: Final = f"{CorruptedAnswer.__module__}.{CorruptedAnswer.__qualname__}"
+_ACTOR: Final = Actor(name="demo", reason="the demand service was repaired")
+
+
+def run(*, as_json: bool = False, stay: bool = False, seed: int = 7, state_dir: Path | None = None) -> int:
+    """
+    Run the demo.
+
+    Args:
+        as_json: One document on stdout instead of the report.
+        stay: Keep everything running at the end, with Flower, until interrupted.
+        seed: Fixes which requests fail, and how.
+        state_dir: Its ``demo`` directory is emptied and used; default ``.fluxora``.
+
+    Returns:
+        0 if nothing was lost and the outcome is the expected one, else 1; 130 when interrupted, 143 when terminated.
+
+    Raises:
+        FluxoraError: it cannot start; one line says what to do.
+    """
+    screen = Screen(as_json=as_json)
+    try:
+        with interruptible():
+            return _play(screen, seed, state_dir or Path(".fluxora"), stay=stay)
+    except KeyboardInterrupt as interrupt:
+        screen.say("interrupted; everything is stopped")
+        return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+def _play(screen: Screen, seed: int, state_dir: Path, *, stay: bool) -> int:
+    started = time.monotonic()
+    screen.title("Fluxora demo: electricity demand of England and Wales, June to August 2000")
+    with scene(state_dir, seed=seed, with_flower=stay) as stage:
+        screen.say(f"Started store, ledger, recorder, worker and service in {time.monotonic() - started:.1f} s.")
+        expected = _send(screen)
+        _watch(stage, screen, "chains", expected.succeeding)
+        dead = _inspect(stage, screen)
+        replayed = _repair_and_replay(stage, screen, dead)
+        _watch(stage, screen, "replays", expected.succeeding, replayed)
+        report = _count(stage, replayed, started)
+        if stay:
+            return max(_finish(screen, report, expected), _stay(stage, screen))
+    code = _finish(screen, replace(report, seconds=time.monotonic() - started), expected)
+    screen.say(f"Look again: FLUXORA_STATE_DIR={state_dir / 'demo'} fluxora dead list")
+    return code
+
+
+def _send(screen: Screen) -> Expected:
+    """Send every day its chain, and one to a region that does not exist."""
+    tasks = importlib.import_module("workers.demand.tasks")  # as late as the application, see Scene
+    days = list(recorded_days())
+    history, rest = days[:_HISTORY_DAYS], days[_HISTORY_DAYS:]
+    for day in history:
+        tasks.ingest_demand.delay(str(day))
+    for day in rest:
+        tasks.day_chain(day).delay()
+    tasks.day_chain(days[-1], _UNKNOWN_REGION).delay()
+    screen.say(f"Sent {len(history)} days of history, {len(rest)} days to forecast, and one unknown region.")
+    return Expected(succeeding=len(history) + _TASKS_PER_DAY * len(rest), repaired=2, hopeless=1)
+
+
+def _watch(stage: Scene, screen: Screen, what: str, total: int, replayed: Sequence[str] = ()) -> None:
+    """Show the progress until every message has ended and every replay has its outcome, or nothing moves any more."""
+    moved, last = time.monotonic(), (JournalCounts(), 0)
+    with screen.bar(what, total) as bar:
+        while time.monotonic() - moved < _STALLED:
+            # statuses first: a replay that is resolved has sent what follows it before
+            statuses = [stage.letters.get(dead_id).summary.status for dead_id in replayed]
+            now = (stage.journal.counts(), statuses.count(Status.RESOLVED))
+            bar.show(*now)
+            if now[0].open == 0 and Status.RETRYING not in statuses:
+                return
+            if now != last:
+                moved, last = time.monotonic(), now
+            time.sleep(_POLL)
+
+
+def _inspect(stage: Scene, screen: Screen) -> list[DeadLetterDetail]:
+    """Show what is in the ledger, and why."""
+    letters = [stage.letters.get(item.id) for item in stage.letters.list().items]
+    letters.sort(key=lambda letter: letter.summary.first_failed_at)
+    screen.title("In the ledger, and why")
+    screen.ledger(letters)
+    return letters
+
+
+def _repair_and_replay(stage: Scene, screen: Screen, dead: Sequence[DeadLetterDetail]) -> list[str]:
+    """Have the service repaired, then send again what died of its corruption; the ids that were sent."""
+    screen.say(f"Repaired at the service: {', '.join(repair(stage.service_url)) or 'nothing'}.")
+    corrupted = [letter.summary.id for letter in dead if letter.summary.exception_type == _CORRUPTED]
+    results = stage.letters.replay(corrupted, _ACTOR)
+    replayed = [result.id for result in results if result.outcome == "done"]
+    screen.say(f"Replayed: {', '.join(dead_id[:8] for dead_id in replayed) or 'nothing'}.")
+    return replayed
+
+
+def _count(stage: Scene, replayed: Sequence[str], started: float) -> Report:
+    """The figures: of the audit, and of the pipeline's store."""
+    audit, published = stage.audit(), stage.demand.published()
+    recorded = sum(audit.recorded.values())
+    resolved = audit.recorded.get(Status.RESOLVED, 0)
+    return Report(
+        sent=audit.sent,
+        succeeded=audit.succeeded,
+        retried=audit.retried,
+        dead_lettered=recorded,
+        replayed=len(replayed),
+        resolved=resolved,
+        unresolved=recorded - resolved,
+        lost=len(audit.lost),
+        forecast_mape=_mean([forecast.error for forecast in published]),
+        baseline_mape=_mean([forecast.baseline_error for forecast in published]),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _finish(screen: Screen, report: Report, expected: Expected) -> int:
+    wrong = differences(report, expected)
+    screen.report(report, wrong)
+    return 1 if wrong else 0
+
+
+def _stay(stage: Scene, screen: Screen) -> int:
+    """Leave everything running until somebody ends it."""
+    screen.say(f"Flower, with the dead letters: {stage.stack.flower_url}/")
+    screen.say("Ctrl-C ends everything.")
+    ended = stage.stack.wait()
+    if ended is not None:
+        screen.say(f"the {ended} ended by itself; see {stage.stack.log(ended)}")
+    return 0 if ended is None else 1
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
