@@ -41,6 +41,9 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     abstract = True
     Request = "fluxora_tasks.worker.request:CapturingRequest"
 
+    #: Whether no base class of the application beneath this one has a ``__call__`` of its own.
+    _plain: ClassVar[bool] = True
+
     retry_policy: ClassVar[RetryPolicy | None] = None
     dead_letter: ClassVar[bool] = True
 
@@ -49,6 +52,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_options(getattr(cls, "name", None) or cls.__name__, vars(cls))
+        following = cls.__mro__[cls.__mro__.index(ResilientTask) + 1 :]
+        cls._plain = next(base for base in following if "__call__" in vars(base)) is Task
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; in a worker, decide what becomes of a failure."""
@@ -57,18 +62,12 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             return super().__call__(*args, **kwargs)
         setattr(request, _RUNNING, True)
         try:
-            return self._body(*args, **kwargs)
+            return self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
         except (Ignore, Reject, Retry):
             raise
         except Exception as error:
             self._settle(error)
             raise
-
-    def _body(self, *args: Any, **kwargs: Any) -> Any:
-        """``run``, or the ``__call__`` of a base class of the application."""
-        mro = type(self).__mro__
-        following = next(cls for cls in mro[mro.index(ResilientTask) + 1 :] if "__call__" in vars(cls))
-        return self.run(*args, **kwargs) if following is Task else super().__call__(*args, **kwargs)
 
     def policy(self) -> RetryPolicy:
         """The policy in force for this task."""
