@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     Connection,
+    Dialect,
     LargeBinary,
     Table,
     Text,
@@ -47,8 +48,7 @@ def insert_new(connection: Connection, table: Table, key: str, rows: Rows) -> se
         return set(connection.execute(_from_document(table, tuple(rows[0]), key), _document(rows)).scalars())
     known = _known_keys(connection, table.c[key], [row[key] for row in rows])
     fresh = [row for row in rows if row[key] not in known]
-    if fresh:
-        connection.execute(insert(table), fresh)
+    _run_per_row(connection, table, fresh)
     return {row[key] for row in fresh}
 
 
@@ -59,7 +59,24 @@ def insert_all(connection: Connection, table: Table, rows: Rows) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_from_document(table, tuple(rows[0]), None), _document(rows))
     else:
-        connection.execute(insert(table), list(rows))
+        _run_per_row(connection, table, rows)
+
+
+def _run_per_row(connection: Connection, table: Table, rows: Rows) -> None:
+    """One prepared statement over tuples: the general way costs more than SQLite's own work."""
+    if not rows:
+        return
+    statement, processors = _prepared(table, tuple(rows[0]), connection.dialect)
+    parameters = [tuple(process(row[name]) if process else row[name] for name, process in processors) for row in rows]
+    connection.exec_driver_sql(statement, parameters)
+
+
+@cache
+def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[tuple[str, Any]]]:
+    """The statement's text, and what makes each column's value one of the driver's."""
+    statement = str(insert(table).compile(dialect=dialect, column_keys=list(names)))
+    order = [column.name for column in table.columns if column.name in names]
+    return statement, [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
 
 
 @cache

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
-from fluxora_tasks.ledger.ingest import STANDING, audit_columns, standing_columns, standing_of
+from fluxora_tasks.ledger.fold import audit_columns, standing_columns
+from fluxora_tasks.ledger.ingest import STANDING, standing_of
 from fluxora_tasks.ledger.models import AnyRow, AuditEventRow, DeadLetterRow, ReplayItemRow
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable

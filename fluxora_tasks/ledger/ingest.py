@@ -1,6 +1,6 @@
 """A batch of notes into the ledger, in one transaction [sqlalchemy].
 
-Idempotent and independent of order: the key of a failure is a primary key, the standing of a record follows from
+Idempotent and independent of order: the id of a failure is a primary key, and what a record shows follows from
 what is known, not from what came first. A record's row is locked before its failures are looked at, so several
 recorders may work at once.
 """
@@ -8,22 +8,38 @@ recorders may work at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
 from fluxora_tasks.ledger.bulk import insert_all, insert_new
-from fluxora_tasks.ledger.models import AnyRow, AuditEventRow, DeadAttemptRow, DeadLetterRow, ReplayItemRow, table_of
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, attempt_columns, kept_columns, key_of, shown_columns, storable
-from fluxora_tasks.ledger.standing import Standing, Status, failed, failure_of, first_failed, succeeded
+from fluxora_tasks.ledger.fold import Columns, Folded, News, by_record, known_record, new_record
+from fluxora_tasks.ledger.models import (
+    AnyRow,
+    AuditEventRow,
+    DeadAttemptRow,
+    DeadLetterRow,
+    ReplayItemRow,
+    table_of,
+)
+from fluxora_tasks.ledger.rows import attempt_columns
+from fluxora_tasks.ledger.standing import Standing, Status
 
 #: Failures per record whose texts are kept: the first, the last.
 KEPT_FIRST: Final = 5
 KEPT_LAST: Final = 20
+
+_row = DeadLetterRow
+
+#: The columns ``standing_of`` reads.
+STANDING: Final = (
+    *(_row.status, _row.shown_key, _row.kind, _row.replay_no, _row.replays),
+    *(_row.confirmed_no, _row.decided, _row.suspect, _row.conflict),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +65,12 @@ class IngestReport:
 
 
 @dataclass(slots=True)
-class _News:
-    """What one batch says about one record."""
-
-    letters: list[DeadLetter] = field(default_factory=list)
-    successes: list[Confirmation] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Writes:
     """Rows to write once all is decided."""
 
-    updates: dict[frozenset[str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-    audits: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[Columns] = field(default_factory=list)
+    audits: list[Columns] = field(default_factory=list)
+    updates: dict[frozenset[str], list[Columns]] = field(default_factory=lambda: defaultdict(list))
     long_stories: list[str] = field(default_factory=list)
 
 
@@ -70,55 +78,24 @@ def ingest(
     connection: Connection, notes: Sequence[DeadLetter | Confirmation], *, now: datetime, cap: int
 ) -> IngestReport:
     """Fold the notes into the ledger; the caller commits."""
-    news = _by_record(notes)
+    news = by_record(notes)
     writes = _Writes()
-    recorded = _insert_new(connection, news, writes, now, cap)
+    recorded = _insert_records(connection, news, writes, now, cap)
     known = {dead_id: item for dead_id, item in news.items() if dead_id not in recorded}
     rows = _locked(connection, known)
-    fresh = _insert_attempts(connection, [letter for item in known.values() for letter in item.letters])
+    fresh = _insert_attempts(connection, known)
     for dead_id, row in rows.items():
-        letters = [letter for letter in known[dead_id].letters if letter.failure_id in fresh]
-        _fold_known(writes, row, _News(letters, known[dead_id].successes), now, cap)
+        entries = [entry for entry in known[dead_id].entries if entry.letter.failure_id in fresh]
+        item = News(entries, known[dead_id].successes)
+        _note_changes(writes, row, known_record(row, standing_of(row), item, now, cap))
     _write(connection, writes)
     _end_replays(connection, notes, now)
     return IngestReport(
         recorded=len(recorded),
         failures=len(writes.attempts) + len(fresh),
-        resolved=sum(row["to_status"] == Status.RESOLVED for row in writes.audits),
+        resolved=sum(audit["to_status"] == Status.RESOLVED for audit in writes.audits),
         dropped=sum(len(item.successes) for dead_id, item in known.items() if dead_id not in rows),
     )
-
-
-def audit_columns(
-    at: datetime, dead_letter_id: str, event: str, before: Status | None, after: Standing, **texts: str
-) -> dict[str, Any]:
-    """The row of one change of status; ``texts`` are actor, source, reason, detail."""
-    return {
-        "at": at,
-        "dead_letter_id": dead_letter_id,
-        "event": event,
-        "from_status": before,
-        "to_status": after.status,
-        "replay_no": after.replay_no,
-        "actor": "system",
-        "source": "system",
-        "reason": "",
-        "detail": "",
-        **texts,
-    }
-
-
-def standing_columns(standing: Standing) -> dict[str, Any]:
-    """The columns a standing is stored in; what follows the newest failure is left out."""
-    return {
-        "status": standing.status.value,
-        "replay_no": standing.replay_no,
-        "replays": standing.replays,
-        "confirmed_no": standing.confirmed_no,
-        "decided": standing.decided,
-        "suspect": standing.suspect,
-        "conflict": standing.conflict,
-    }
 
 
 def standing_of(row: AnyRow) -> Standing:
@@ -126,7 +103,7 @@ def standing_of(row: AnyRow) -> Standing:
     return Standing(
         status=Status(row.status),
         shown_key=row.shown_key,
-        kind=row.kind,
+        kind=Kind(row.kind),
         replay_no=row.replay_no,
         replays=row.replays,
         confirmed_no=row.confirmed_no,
@@ -136,148 +113,30 @@ def standing_of(row: AnyRow) -> Standing:
     )
 
 
-#: The columns ``standing_of`` reads.
-STANDING: Final = tuple(
-    getattr(DeadLetterRow, name)
-    for name in (
-        *("status", "shown_key", "kind", "replay_no", "replays"),
-        *("confirmed_no", "decided", "suspect", "conflict"),
-    )
-)
-
-
-def _by_record(notes: Iterable[DeadLetter | Confirmation]) -> dict[str, _News]:
-    """News per record, sorted, so that several recorders lock rows in the same order."""
-    found: dict[str, _News] = defaultdict(_News)
-    seen: set[str] = set()
-    for note in notes:
-        if isinstance(note, Confirmation):
-            found[note.dead_id].successes.append(note)
-        elif note.failure_id not in seen:
-            seen.add(note.failure_id)
-            found[note.dead_id].letters.append(note)
-    for item in found.values():
-        item.letters.sort(key=key_of)
-    return dict(sorted(found.items()))
-
-
-def _insert_new(connection: Connection, news: dict[str, _News], writes: _Writes, now: datetime, cap: int) -> set[str]:
+def _insert_records(
+    connection: Connection, news: Mapping[str, News], writes: _Writes, now: datetime, cap: int
+) -> set[str]:
     """Insert the records nobody knows yet; returns their ids."""
-    folded = {dead_id: _new_record(dead_id, item, now, cap) for dead_id, item in news.items() if item.letters}
-    recorded = insert_new(connection, table_of(DeadLetterRow), "id", [columns for columns, _ in folded.values()])
-    for dead_id in recorded:
-        writes.attempts.extend(map(attempt_columns, news[dead_id].letters))
-        writes.audits.extend(folded[dead_id][1])
-        if len(news[dead_id].letters) > KEPT_FIRST + KEPT_LAST:
-            writes.long_stories.append(dead_id)
+    folded = {dead_id: new_record(dead_id, item, now, cap) for dead_id, item in news.items() if item.entries}
+    recorded = insert_new(connection, table_of(_row), "id", [record.columns for record in folded.values()])
+    for dead_id, record in folded.items():
+        if dead_id in recorded:
+            writes.attempts.extend(map(attempt_columns, news[dead_id].entries))
+            writes.audits.extend(record.audits)
+            _note_length(writes, dead_id, record.columns)
     return recorded
 
 
-def _new_record(dead_id: str, news: _News, now: datetime, cap: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    first, newest = news.letters[0], news.letters[-1]
-    standing = first_failed(failure_of(first, key_of(first)), cap)
-    audits = [_failure_audit(dead_id, None, standing, first, now)]
-    standing = _folded(standing, _News(news.letters[1:], news.successes), dead_id, now, cap, audits)
-    columns = {
-        "id": dead_id,
-        "version": 1,
-        "group_id": None,
-        "status_at": now,
-        "recorded_at": now,
-        **_counters(news.letters),
-        **kept_columns(first),
-        **shown_columns(newest),
-        **standing_columns(standing),
-    }
-    return columns, audits
+def _note_changes(writes: _Writes, row: AnyRow, record: Folded) -> None:
+    if record.columns:
+        writes.updates[frozenset(record.columns)].append({"dead_letter_id": row.id, **record.columns})
+        writes.audits.extend(record.audits)
+        _note_length(writes, row.id, record.columns)
 
 
-def _fold_known(writes: _Writes, row: AnyRow, news: _News, now: datetime, cap: int) -> None:
-    before = standing_of(row)
-    after = _folded(before, news, row.id, now, cap, writes.audits)
-    if after == before and not news.letters:
-        return
-    columns = {"version": row.version + 1, **standing_columns(after)}
-    if after.status != before.status:
-        columns["status_at"] = now
-    if news.letters:
-        columns |= _added_counters(row, news.letters)
-        if after.shown_key != before.shown_key:
-            columns |= shown_columns(news.letters[-1])
-        if key_of(news.letters[0]) < row.kept_key:
-            columns |= kept_columns(news.letters[0])
-        if columns["failures"] > KEPT_FIRST + KEPT_LAST:
-            writes.long_stories.append(row.id)
-    writes.updates[frozenset(columns)].append({"dead_letter_id": row.id, **columns})
-
-
-def _folded(
-    standing: Standing, news: _News, dead_id: str, now: datetime, cap: int, audits: list[dict[str, Any]]
-) -> Standing:
-    for letter in news.letters:
-        before, standing = standing, failed(standing, failure_of(letter, key_of(letter)), cap)
-        if standing.status != before.status:
-            audits.append(_failure_audit(dead_id, before.status, standing, letter, now))
-    for success in news.successes:
-        before, standing = standing, succeeded(standing, success.replay_no)
-        if standing.status != before.status:
-            audits.append(_success_audit(dead_id, before.status, standing, success, now))
-    return standing
-
-
-_FAILURE_EVENTS: Final = {
-    Status.FAILED: "quarantined",
-    Status.DISCARDED: "discarded",
-    Status.RESOLVED: "resolved",
-}
-
-
-def _failure_audit(
-    dead_id: str, before: Status | None, after: Standing, letter: DeadLetter, now: datetime
-) -> dict[str, Any]:
-    event = _FAILURE_EVENTS.get(after.status)
-    if event is None:
-        event = "failed" if before in (None, Status.RETRYING) else "reopened"
-    detail = _why(after, letter)
-    return audit_columns(now, dead_id, event, before, after, actor="worker", detail=detail)
-
-
-def _why(after: Standing, letter: DeadLetter) -> str:
-    if letter.kind is Kind.REVOKED:
-        return "revoked by an operator of the workers"
-    if after.status is Status.FAILED:
-        return "suspected poison" if after.suspect else f"failed after {after.replays} replays"
-    if after.status is Status.RESOLVED:
-        return f"replay {after.replay_no} had succeeded as well"
-    return ""
-
-
-def _success_audit(
-    dead_id: str, before: Status, after: Standing, success: Confirmation, now: datetime
-) -> dict[str, Any]:
-    who = f" on {storable(success.worker, LABEL_LENGTH)}" if success.worker else ""
-    what = f"replay {success.replay_no}" if success.replay_no else "a second delivery"
-    also = "; another copy had failed" if after.conflict else ""
-    return audit_columns(now, dead_id, "resolved", before, after, detail=f"{what} succeeded{who}{also}")
-
-
-def _counters(letters: Sequence[DeadLetter]) -> dict[str, Any]:
-    return {
-        "failures": len(letters),
-        "attempts": sum(letter.attempts for letter in letters),
-        "first_failed_at": min(min(letter.failed_at, letter.first_failed_at or letter.failed_at) for letter in letters),
-        "last_failed_at": max(letter.failed_at for letter in letters),
-    }
-
-
-def _added_counters(row: AnyRow, letters: Sequence[DeadLetter]) -> dict[str, Any]:
-    counters = _counters(letters)
-    return {
-        "failures": row.failures + counters["failures"],
-        "attempts": row.attempts + counters["attempts"],
-        "first_failed_at": min(row.first_failed_at, counters["first_failed_at"]),
-        "last_failed_at": max(row.last_failed_at, counters["last_failed_at"]),
-    }
+def _note_length(writes: _Writes, dead_id: str, columns: Columns) -> None:
+    if columns.get("failures", 0) > KEPT_FIRST + KEPT_LAST:
+        writes.long_stories.append(dead_id)
 
 
 def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
@@ -285,23 +144,19 @@ def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
     wanted = list(ids)
     if not wanted:
         return {}
-    row = DeadLetterRow
+    counted = (_row.failures, _row.attempts, _row.first_failed_at, _row.last_failed_at)
     query = (
-        select(
-            *(row.id, row.version, row.kept_key, row.failures, row.attempts),
-            *(row.first_failed_at, row.last_failed_at),
-            *STANDING,
-        )
-        .where(row.id.in_(wanted))
-        .order_by(row.id)
+        select(_row.id, _row.version, _row.kept_key, *counted, *STANDING)
+        .where(_row.id.in_(wanted))
+        .order_by(_row.id)
         .with_for_update()
     )
     return {found.id: found for found in connection.execute(query)}
 
 
-def _insert_attempts(connection: Connection, letters: Sequence[DeadLetter]) -> set[str]:
-    """Insert the failures of known records; returns the keys of those that are really new."""
-    rows = sorted(map(attempt_columns, letters), key=lambda row: str(row["failure_id"]))
+def _insert_attempts(connection: Connection, known: Mapping[str, News]) -> set[str]:
+    """Insert the failures of known records; returns the ids of those that are really new."""
+    rows = [attempt_columns(entry) for item in known.values() for entry in item.entries]
     return insert_new(connection, table_of(DeadAttemptRow), "failure_id", rows)
 
 
@@ -309,7 +164,7 @@ def _write(connection: Connection, writes: _Writes) -> None:
     insert_new(connection, table_of(DeadAttemptRow), "failure_id", writes.attempts)
     insert_all(connection, table_of(AuditEventRow), writes.audits)
     for names, rows in writes.updates.items():
-        statement = update(DeadLetterRow).where(DeadLetterRow.id == bindparam("dead_letter_id"))
+        statement = update(_row).where(_row.id == bindparam("dead_letter_id"))
         connection.execute(statement.values({name: bindparam(name) for name in names}), rows)
     if writes.long_stories:
         _trim(connection, writes.long_stories)
@@ -318,52 +173,45 @@ def _write(connection: Connection, writes: _Writes) -> None:
 def _trim(connection: Connection, ids: Sequence[str]) -> None:
     """Drop the texts of the failures in the middle of long stories."""
     row = DeadAttemptRow
-    ranked = (
-        select(
-            row.failure_id,
-            row.trimmed,
-            func.row_number()
-            .over(partition_by=row.dead_letter_id, order_by=(row.replay_no, row.failed_at, row.failure_id))
-            .label("place"),
-            func.count().over(partition_by=row.dead_letter_id).label("total"),
-        )
-        .where(row.dead_letter_id.in_(ids))
-        .subquery()
-    )
+    order = (row.replay_no, row.failed_at, row.failure_id)
+    place = func.row_number().over(partition_by=row.dead_letter_id, order_by=order).label("place")
+    total = func.count().over(partition_by=row.dead_letter_id).label("total")
+    ranked = select(row.failure_id, row.trimmed, place, total).where(row.dead_letter_id.in_(ids)).subquery()
     middle = select(ranked.c.failure_id).where(
         ranked.c.place > KEPT_FIRST, ranked.c.place <= ranked.c.total - KEPT_LAST, ~ranked.c.trimmed
     )
     connection.execute(update(row).where(row.failure_id.in_(middle)).values(trimmed=True, message="", traceback=""))
 
 
-def _end_replays(connection: Connection, notes: Sequence[DeadLetter | Confirmation], now: datetime) -> None:
-    """Note the outcome of replays; a success stands over a failure of the same number.
+def _end_replays(connection: Connection, notes: Iterable[DeadLetter | Confirmation], now: datetime) -> None:
+    """Note the outcome of replays; a success stands over a failure of the same number."""
+    ended: dict[type, set[tuple[str, int]]] = {DeadLetter: set(), Confirmation: set()}
+    for note in notes:
+        if note.replay_no:
+            ended[type(note)].add((note.dead_id, note.replay_no))
+    _end(connection, ended[DeadLetter] - ended[Confirmation], "failed", now)
+    _end(connection, ended[Confirmation], "succeeded", now)
 
-    News of a newer replay than the claimed one (a ledger restored from a backup) ends that one too.
+
+def _end(connection: Connection, ended: set[tuple[str, int]], outcome: str, now: datetime) -> None:
+    """End the replays of these numbers, and older ones that the news has overtaken.
+
+    Older ones are still active only where the ledger was restored from a backup.
     """
-    failures = {(n.dead_id, n.replay_no) for n in notes if isinstance(n, DeadLetter) and n.replay_no}
-    successes = {(n.dead_id, n.replay_no) for n in notes if isinstance(n, Confirmation) and n.replay_no}
-    row = ReplayItemRow
-    overtaken = (
-        update(row)
-        .where(row.dead_letter_id == bindparam("dead_id"), row.replay_no < bindparam("number"), row.active)
-        .values(state="failed", active=False, ended_at=now)
+    if not ended:
+        return
+    item = ReplayItemRow
+    numbers = [{"dead_id": dead_id, "number": number} for dead_id, number in sorted(ended)]
+    of_record = item.dead_letter_id == bindparam("dead_id")
+    connection.execute(
+        update(item)
+        .where(of_record, item.replay_no == bindparam("number"), item.state.not_in(("succeeded", outcome)))
+        .values(state=outcome, active=False, ended_at=now),
+        numbers,
     )
-    for outcome, ended, over in (
-        ("failed", failures - successes, ("claimed", "issued", "aborted")),
-        ("succeeded", successes, ("claimed", "issued", "aborted", "failed")),
-    ):
-        if not ended:
-            continue
-        statement = (
-            update(row)
-            .where(
-                row.dead_letter_id == bindparam("dead_id"),
-                row.replay_no == bindparam("number"),
-                row.state.in_(over),
-            )
-            .values(state=outcome, active=False, ended_at=now)
-        )
-        numbers = [{"dead_id": dead_id, "number": number} for dead_id, number in sorted(ended)]
-        connection.execute(statement, numbers)
-        connection.execute(overtaken, numbers)
+    connection.execute(
+        update(item)
+        .where(of_record, item.replay_no < bindparam("number"), item.active)
+        .values(state="failed", active=False, ended_at=now),
+        numbers,
+    )

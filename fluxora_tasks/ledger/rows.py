@@ -7,7 +7,9 @@ and headers are JSON, which escapes both without loss.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Final
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, json_safe
@@ -39,19 +41,38 @@ def storable(value: object, limit: int) -> str:
     if "\x00" in value:
         value = value.replace("\x00", "\\x00")
     if value.isascii():
-        return value[:limit]
+        return value if len(value) <= limit else value[:limit]
     return value.encode("utf-8", "backslashreplace")[:limit].decode("utf-8", "ignore")
 
 
-def order_key(replay_no: int, failed_at: datetime, failure_id: str) -> str:
-    """Place of a failure among those of its record: by replay, time, id; compares as text."""
-    moment = failed_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return f"{replay_no:010d}|{moment}|{failure_id}"
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter made ready to be stored.
+
+    Attributes:
+        key: Its place among the failures of its record: by replay, time, id; compares as text.
+        texts: What is shown of it, as stored.
+    """
+
+    letter: DeadLetter
+    key: str
+    texts: dict[str, str]
 
 
-def key_of(letter: DeadLetter) -> str:
-    """``order_key`` of a letter."""
-    return order_key(letter.replay_no, letter.failed_at, letter.failure_id)
+def entry_of(letter: DeadLetter) -> Entry:
+    """
+    Raises:
+        UnstorableNote: a text is none.
+    """
+    moment = letter.failed_at.astimezone(UTC).isoformat(timespec="microseconds")
+    texts = {
+        "kind": letter.kind.value,
+        "exception_type": storable(letter.exception_type, NAME_LENGTH),
+        "worker": storable(letter.worker, LABEL_LENGTH),
+        "message": storable(letter.message, MESSAGE_LENGTH),
+        "traceback": storable(letter.traceback, TRACEBACK_LENGTH),
+    }
+    return Entry(letter, f"{letter.replay_no:010d}|{moment}|{letter.failure_id}", texts)
 
 
 def check_letter(letter: DeadLetter) -> None:
@@ -65,6 +86,8 @@ def check_letter(letter: DeadLetter) -> None:
     _check_count("attempts", letter.attempts)
     if not isinstance(letter.kind, Kind) or not isinstance(letter.payload.body, bytes):
         raise UnstorableNote("kind or body has the wrong type")
+    if not isinstance(letter.payload.headers, Mapping) or not isinstance(letter.payload.properties, Mapping):
+        raise UnstorableNote("headers or properties are no mapping")
     for moment in (letter.failed_at, letter.first_failed_at or letter.failed_at):
         if moment.tzinfo is None:
             raise UnstorableNote(f"time without zone: {moment!r}")
@@ -80,8 +103,9 @@ def check_success(success: Confirmation) -> None:
     storable(success.worker, LABEL_LENGTH)
 
 
-def attempt_columns(letter: DeadLetter) -> dict[str, Any]:
+def attempt_columns(entry: Entry) -> dict[str, Any]:
     """The row of a failure."""
+    letter = entry.letter
     return {
         "failure_id": letter.failure_id,
         "dead_letter_id": letter.dead_id,
@@ -89,17 +113,16 @@ def attempt_columns(letter: DeadLetter) -> dict[str, Any]:
         "failed_at": letter.failed_at,
         "attempts": letter.attempts,
         "trimmed": False,
-        "kind": letter.kind.value,
         "run_id": storable(letter.run_id, LABEL_LENGTH),
-        **_shown_texts(letter),
+        **entry.texts,
     }
 
 
-def kept_columns(letter: DeadLetter) -> dict[str, Any]:
+def kept_columns(entry: Entry) -> dict[str, Any]:
     """The columns that follow the first failure of a record: its message as received."""
-    payload = letter.payload
+    letter, payload = entry.letter, entry.letter.payload
     return {
-        "kept_key": key_of(letter),
+        "kept_key": entry.key,
         "message_id": storable(letter.message_id, LABEL_LENGTH),
         "task": storable(letter.task, NAME_LENGTH),
         "task_id": storable(letter.task_id, LABEL_LENGTH),
@@ -115,9 +138,9 @@ def kept_columns(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def shown_columns(letter: DeadLetter) -> dict[str, Any]:
+def shown_columns(entry: Entry) -> dict[str, Any]:
     """The columns that follow the newest failure of a record."""
-    return {"shown_key": key_of(letter), "kind": letter.kind.value, **_shown_texts(letter)}
+    return {"shown_key": entry.key, **entry.texts}
 
 
 def as_json(value: Any) -> str:
@@ -133,15 +156,6 @@ def as_json(value: Any) -> str:
         return _dumps(json_safe(value))
     except RecursionError as exc:
         raise UnstorableNote("headers nested too deeply") from exc
-
-
-def _shown_texts(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "exception_type": storable(letter.exception_type, NAME_LENGTH),
-        "worker": storable(letter.worker, LABEL_LENGTH),
-        "message": storable(letter.message, MESSAGE_LENGTH),
-        "traceback": storable(letter.traceback, TRACEBACK_LENGTH),
-    }
 
 
 def _label(value: object) -> str | None:

@@ -48,7 +48,7 @@ class Failure:
 
     key: str
     replay_no: int
-    kind: str
+    kind: Kind
     is_suspect: bool
 
 
@@ -70,7 +70,7 @@ class Standing:
 
     status: Status
     shown_key: str
-    kind: str
+    kind: Kind
     replay_no: int = 0
     replays: int = 0
     confirmed_no: int | None = None
@@ -81,7 +81,7 @@ class Standing:
 
 def failure_of(letter: DeadLetter, key: str) -> Failure:
     """The facts of a failure that decide."""
-    return Failure(key, letter.replay_no, letter.kind.value, _is_suspect(letter))
+    return Failure(key, letter.replay_no, letter.kind, _is_suspect(letter))
 
 
 def first_failed(failure: Failure, cap: int) -> Standing:
@@ -152,7 +152,7 @@ def _settled(standing: Standing, cap: int) -> Standing:
 def _landing(standing: Standing, cap: int) -> Status:
     if standing.confirmed_no == standing.replay_no:
         return Status.RESOLVED
-    if standing.kind == Kind.REVOKED:
+    if standing.kind is Kind.REVOKED:
         return Status.DISCARDED
     if standing.suspect or standing.replays >= cap:
         return Status.FAILED
