@@ -68,7 +68,8 @@ def _print_report(ctx: click.Context, report: AuditReport) -> None:
     tables.print_table(target, tables.plain("MESSAGES", "COUNT", rows=rows))
     for title, entries in (("Lost", report.lost), ("Cannot be told", report.undecided)):
         if entries:
-            click.secho(f"\n{title}", bold=True)
+            click.echo()
+            click.secho(title, bold=True)
             tables.print_table(target, _named(entries))
             if len(entries) > _NAMED:
                 click.echo(f"… {len(entries) - _NAMED} more; --json names all")

@@ -67,7 +67,7 @@ def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
     _print_fields(detail)
     _print_block("Arguments", _arguments_text(detail))
     _print_block("Traceback", detail.traceback.strip() or "none")
-    click.secho("\nHistory", bold=True)
+    _print_title("History")
     console = tables.console(no_color=_no_color(ctx))
     tables.print_table(console, tables.history(detail.history))
 
@@ -278,7 +278,8 @@ def _print_fields(detail: DeadLetterDetail) -> None:
         ("Error", f"{item.exception_type or item.kind}: {item.message}"),
         ("Kind", item.kind),
         ("Queue", item.queue),
-        ("Attempts", f"{item.attempts}, then {item.replays} replays"),
+        ("Attempts", str(item.attempts)),
+        ("Replays", str(item.replays)),
         (
             "Failed",
             f"first {tables.seconds(item.first_failed_at)}, last {tables.seconds(item.last_failed_at)} UTC",
@@ -292,8 +293,13 @@ def _print_fields(detail: DeadLetterDetail) -> None:
         click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
 
 
+def _print_title(title: str) -> None:
+    click.echo()
+    click.secho(title, bold=True)
+
+
 def _print_block(title: str, text: str) -> None:
-    click.secho(f"\n{title}", bold=True)
+    _print_title(title)
     click.echo(printable(text[:_SHOWN]))
     if len(text) > _SHOWN:
         click.echo(f"… {len(text) - _SHOWN} more characters; --json shows all")

@@ -6,6 +6,7 @@ so that none of the libraries has to be imported to say that it is missing.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -102,6 +103,12 @@ _FOREIGN: dict[str, tuple[ExitCode, str, str]] = {
     "builtins.KeyboardInterrupt": (ExitCode.ABORTED, "aborted", "stopped by the user"),
 }
 
+#: Code of our own error -> what to do, where its text names no variable.
+_ADVICE = {
+    "store.unavailable": "start it (fluxora up starts the embedded one), or check FLUXORA_REDIS_URL",
+    "broker.unavailable": "start it (fluxora up starts the embedded one), or check FLUXORA_BROKER_URL",
+}
+
 #: Top-level module that may be missing -> the extra that brings it, and what needs it.
 _EXTRAS = {
     "psycopg": ("postgres", "a PostgreSQL ledger"),
@@ -113,7 +120,8 @@ _PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]*@")
 
 
 def guarded(function: Callable[[], None], *, as_json: bool = False) -> None:
-    """Run a command's function; whatever it raises leaves as a `Failure`."""
+    """Run a command's function; whatever it raises leaves as a `Failure`, and is not logged beside it."""
+    logging.getLogger("fluxora_tasks").addHandler(logging.NullHandler())
     try:
         function()
     except (click.exceptions.Exit, BrokenPipeError):
@@ -167,13 +175,18 @@ def _translated(error: BaseException) -> BaseException:
 
 def _told(error: BaseException) -> tuple[ExitCode, str, str]:
     if isinstance(error, FluxoraError):
-        return exit_code_of(error), error.code, _masked(str(error) or type(error).__name__)
+        return exit_code_of(error), error.code, _with_advice(error.code, _masked(str(error) or type(error).__name__))
     for cls in type(error).__mro__:
         if known := _FOREIGN.get(f"{cls.__module__}.{cls.__qualname__}"):
             exit_code, code, sentence = known
             return exit_code, code, sentence.format(_first_line(error))
     text = f"unexpected {type(error).__name__}: {_first_line(error)}; FLUXORA_DEBUG=1 shows where"
     return ExitCode.FAULT, "fault", text
+
+
+def _with_advice(code: str, text: str) -> str:
+    advice = _ADVICE.get(code)
+    return text if advice is None or "FLUXORA_" in text else f"{text}; {advice}"
 
 
 def _first_line(error: BaseException) -> str:

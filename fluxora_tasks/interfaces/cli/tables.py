@@ -28,6 +28,11 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
+_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT"})
+
+#: Columns that are cut first where a terminal is too narrow.
+_YIELDING = frozenset({"ERROR", "DETAIL", "TASK"})
+
 _COLOURS = {
     "PENDING": "yellow",
     "RETRYING": "cyan",
@@ -74,7 +79,7 @@ class Teller:
         """Print a line that stays."""
         if not self._silent:
             parts = [cell(word) if isinstance(word, str) else word for word in words]
-            self._target.print(Text("  ", no_wrap=True, overflow="ellipsis").join(parts))
+            self._target.print(Text("  ").join(parts), no_wrap=True, overflow="ellipsis")
 
     def state(self, text: str) -> None:
         """Change the live line; a pipe has none."""
@@ -106,7 +111,7 @@ def results(items: Sequence[ActionResult]) -> Table:
             cell(item.id[:36] if item.outcome == "unknown" else item.id[:SHORT_ID]),
             status(item.outcome),
             status(item.status or "-"),
-            cell(item.detail),
+            whole(item.detail),
         )
     return table
 
@@ -120,7 +125,7 @@ def history(entries: Sequence[HistoryEntry]) -> Table:
             cell(entry.event),
             str(entry.replay_no or ""),
             cell(entry.actor),
-            cell(entry.detail),
+            whole(entry.detail),
         )
     return table
 
@@ -136,6 +141,11 @@ def plain(*columns: str, rows: Sequence[Sequence[str]]) -> Table:
 def cell(value: str) -> Text:
     """A payload's text on one line, cut by the table where it must be."""
     return Text(one_line(value), no_wrap=True, overflow="ellipsis")
+
+
+def whole(value: str) -> Text:
+    """A payload's text, none of it cut: a terminal shows it on as many lines as it needs."""
+    return Text(one_line(value), overflow="fold")
 
 
 def status(name: str) -> Text:
@@ -159,12 +169,11 @@ def _narrow(items: Sequence[DeadLetterSummary], now: datetime, width: int) -> Ta
     names = [one_line(item.task or "-") for item in items]
     fixed = SHORT_ID + len("DISCARDED") + len("TRIES") + len("365d") + 5 * 2
     left = max(20, width - fixed)
-    room = min(max((cell_len(name) for name in names), default=0), left // 2)
     for item, name in zip(items, names, strict=True):
         table.add_row(
             item.id[:SHORT_ID],
             status(item.status),
-            cell(_last_part(name, room)),
+            cell(_last_part(name, left * 2 // 5)),
             cell(error_line(item)),
             str(item.attempts),
             age(item.last_failed_at, now),
@@ -193,15 +202,21 @@ def _wide(items: Sequence[DeadLetterSummary], now: datetime) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for name in columns:
-        right = name in ("TRIES", "REPLAYS", "AGE", "COUNT")
-        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+        # rich takes what is missing in width from the columns that may wrap; their cells are cut all the same
+        table.add_column(name, no_wrap=name not in _YIELDING, justify="right" if name in _NUMBERS else "left")
     return table
 
 
 def _last_part(name: str, room: int) -> str:
-    """The end of a dotted name, which is the part that tells."""
+    """The end of a dotted name, which is the part that tells; cut at a dot where one of its parts fits."""
     if cell_len(name) <= room:
         return name
-    while name and cell_len(name) > room - 1:
-        name = name[1:]
-    return f"…{name}"
+    parts = name.split(".")
+    ends = (f"…{'.'.join(parts[start:])}" for start in range(1, len(parts)))
+    return next((end for end in ends if cell_len(end) <= room), _cut_left(parts[-1], room))
+
+
+def _cut_left(word: str, room: int) -> str:
+    while word and cell_len(word) >= room:
+        word = word[1:]
+    return f"…{word}"

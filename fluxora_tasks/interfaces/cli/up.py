@@ -70,7 +70,7 @@ def summary(stack: Stack, settings: Settings, broker_url: str | None, concurrenc
     broker = "embedded Valkey" if embedded else mask_url(broker_url or settings.effective_broker_url)
     rows = (
         ("Flower", stack.flower_url or "not started"),
-        ("Worker", f"{concurrency} processes, log {stack.log('worker')}"),
+        ("Worker", f"concurrency {concurrency}, log {stack.log('worker')}"),
         ("Recorder", f"log {stack.log('recorder')}"),
         ("Broker", broker),
         ("Ledger", mask_url(settings.effective_ledger_url)),

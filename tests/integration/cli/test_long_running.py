@@ -73,6 +73,14 @@ def test_the_recorder_ends_cleanly(
     assert run(program, "dead", "list", environment=environment).code == 0
 
 
+def test_the_recorder_waits_for_its_broker(programs: Programs, environment: dict[str, str]) -> None:
+    """A broker that is away is one line of its log; it goes on waiting, and ends as cleanly as ever."""
+    away = {**environment, "FLUXORA_BROKER_URL": "redis://127.0.0.1:1/0"}
+    recorder = programs.start("fluxora", "recorder", environment=away, says="recorder.broker_away")
+    assert end(recorder, signal.SIGTERM) == 0, recorder.output()
+    assert "Traceback" not in recorder.output()
+
+
 def embedded(directory: Path) -> dict[str, str]:
     """The environment of a stack that brings its own store."""
     return {"FLUXORA_STATE_DIR": str(directory)}

@@ -80,5 +80,5 @@ def test_what_cannot_be_told_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_part_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code 5 and one line."""
-    result = run(monkeypatch, BrokerUnavailable("the broker does not answer"))
-    assert (result.exit_code, result.stderr) == (5, "Error: the broker does not answer\n")
+    result = run(monkeypatch, BrokerUnavailable("the broker is away; check FLUXORA_BROKER_URL"))
+    assert (result.exit_code, result.stderr) == (5, "Error: the broker is away; check FLUXORA_BROKER_URL\n")
