@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from fluxora_tasks.devstack.process import ManagedProcess, Program
 from tests.integration.cli.programs import APP, ROOT, command, ended, run
@@ -71,6 +72,24 @@ def test_the_recorder_ends_cleanly(
     assert "recorder.stopped" in recorder.output()
     assert "Traceback" not in recorder.output()
     assert run(program, "dead", "list", environment=environment).code == 0
+
+
+def test_the_recorder_on_rabbitmq(programs: Programs, environment: dict[str, str], vhost_url: str) -> None:
+    """Its queue is declared there, and it ends as cleanly."""
+    amqp = {**environment, "FLUXORA_BROKER_URL": vhost_url}
+    recorder = programs.start("celery", "recorder", environment=amqp, says="recorder.started")
+    with Connection(vhost_url) as connection:
+        wait_until(lambda: consumers(connection, "fluxora.dead") == 1, 20, "a consumer")
+    assert end(recorder, signal.SIGTERM) == 0, recorder.output()
+
+
+def consumers(connection: Connection, queue: str) -> int:
+    """Consumers of a queue; 0 where it does not exist yet."""
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).consumer_count)
+        except connection.channel_errors:
+            return 0
 
 
 def test_the_recorder_waits_for_its_broker(programs: Programs, environment: dict[str, str]) -> None:
