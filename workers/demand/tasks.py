@@ -25,7 +25,7 @@ PATIENT: Final = RetryPolicy(max_attempts=12, base_delay=0.4, max_delay=1.5, bac
 _LATER: Final = 0.8
 
 
-@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+@app.task(retry_policy=PATIENT, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery is untyped
 def ingest_demand(day: str, region: str = REGION) -> None:
     """Fetch a day of demand, check it, keep it."""
     when, store = date.fromisoformat(day), open_store()
@@ -37,14 +37,14 @@ def ingest_demand(day: str, region: str = REGION) -> None:
     store.add_day(region, when, demand)
 
 
-@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+@app.task(retry_policy=PATIENT, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery is untyped
 def forecast_demand(day: str) -> None:
     """Forecast a day from the days before it; a day that is neither there nor known to be bad is waited for."""
     when, store = date.fromisoformat(day), open_store()
     store.add_forecast(when, forecast(when, _history(store, when)))
 
 
-@app.task(retry_policy=PATIENT)  # type: ignore[untyped-decorator]  # Celery is untyped
+@app.task(retry_policy=PATIENT, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery is untyped
 def publish_forecast(day: str) -> None:
     """Set a forecast against the day that came, and against the seasonal-naive forecast of it."""
     when, store = date.fromisoformat(day), open_store()

@@ -16,7 +16,7 @@ from fluxora_tasks.operations.records import Actor, DeadLetterDetail
 from workers.demand.client import CorruptedAnswer, repair
 from workers.demand.records import recorded_days
 from workers.demo.report import Expected, Report, differences
-from workers.demo.scene import Scene, interruptible, scene
+from workers.demo.scene import Interruption, Scene, scene
 from workers.demo.screen import Screen
 
 #: Days at the beginning of the record that are history only: two weeks, so that every forecast has some.
@@ -50,17 +50,17 @@ def run(*, as_json: bool = False, stay: bool = False, seed: int = 7, state_dir: 
     """
     screen = Screen(as_json=as_json)
     try:
-        with interruptible():
-            return _play(screen, seed, state_dir or Path(".fluxora"), stay=stay)
+        with Interruption() as interruption:
+            return _play(screen, interruption, seed, state_dir or Path(".fluxora"), stay=stay)
     except KeyboardInterrupt as interrupt:
         screen.say("interrupted; everything is stopped")
         return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
-def _play(screen: Screen, seed: int, state_dir: Path, *, stay: bool) -> int:
+def _play(screen: Screen, interruption: Interruption, seed: int, state_dir: Path, *, stay: bool) -> int:
     started = time.monotonic()
     screen.title("Fluxora demo: electricity demand of England and Wales, June to August 2000")
-    with scene(state_dir, seed=seed, with_flower=stay) as stage:
+    with scene(state_dir, interruption, seed=seed, with_flower=stay) as stage:
         screen.say(f"Started store, ledger, recorder, worker and service in {time.monotonic() - started:.1f} s.")
         expected = _send(screen)
         _watch(stage, screen, "chains", expected.succeeding)

@@ -38,7 +38,7 @@ _ALONE: Final = ("--without-mingle", "--without-gossip")
 
 
 #: What ends the demo before its time.
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Scene:
 
 
 @contextmanager
-def scene(state_dir: Path, *, seed: int, with_flower: bool) -> Iterator[Scene]:
+def scene(state_dir: Path, interruption: Interruption, *, seed: int, with_flower: bool) -> Iterator[Scene]:
     """
     Start everything on fresh state; end everything, whatever happens, before leaving.
 
@@ -84,15 +84,16 @@ def scene(state_dir: Path, *, seed: int, with_flower: bool) -> Iterator[Scene]:
     with ExitStack() as parts:
         directory = parts.enter_context(_fresh_directory(state_dir))
         parts.enter_context(_environment(_without_settings()))
-        url = parts.enter_context(_demand_service(directory, seed))
-        settings = load_settings(state_dir=directory)
-        stack = Stack(settings, concurrency=3, flower_port=0 if with_flower else None, worker_args=_ALONE)
-        demand = directory / "demand.db"
-        found = {**os.environ, **stack.environment, "DEMAND_API": url, "DEMAND_STORE": str(demand)}
-        parts.enter_context(_environment(found))
-        parts.callback(stack.stop)
-        parts.callback(_ignore_signals)
-        stack.start()
+        with interruption.held():
+            url = parts.enter_context(_demand_service(directory, seed))
+            settings = load_settings(state_dir=directory)
+            stack = Stack(settings, concurrency=3, flower_port=0 if with_flower else None, worker_args=_ALONE)
+            demand = directory / "demand.db"
+            found = {**os.environ, **stack.environment, "DEMAND_API": url, "DEMAND_STORE": str(demand)}
+            parts.enter_context(_environment(found))
+            parts.callback(stack.stop)
+            parts.callback(interruption.ignore)
+            stack.start()
         client = _client(settings)
         assert client.journal is not None, "the embedded store keeps a journal"
         ledger = Ledger(open_engine(settings.effective_ledger_url))
@@ -101,19 +102,44 @@ def scene(state_dir: Path, *, seed: int, with_flower: bool) -> Iterator[Scene]:
         yield Scene(stack, url, DemandStore(demand), client.app, client.journal, ledger, letters)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, with their number, inside the block; as before after it."""
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+class Interruption:
+    """SIGINT and SIGTERM as KeyboardInterrupt, with their number; but none while a part is between not there and there.
+
+    The handlers are put back when the block ends.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiting: int | None = None
+
+    def __enter__(self) -> Interruption:
+        self._before = {number: signal.signal(number, self._told) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The first signal inside the block counts at its end; a second one at once."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._waiting is not None:
+            raise KeyboardInterrupt(self._waiting)
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
+    def ignore(self) -> None:
+        """No further signal disturbs the clean stop that the first one began; the stop is bounded by itself."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        if not self._held or self._waiting is not None:
+            raise KeyboardInterrupt(number)
+        self._waiting = number
 
 
 @contextmanager
@@ -185,12 +211,6 @@ def _announced_url(process: ManagedProcess) -> str:
             log = process.program.log
             raise InfrastructureError(f"the demand service did not start; end of {log}:\n{process.tail()}")
         time.sleep(0.02)
-
-
-def _ignore_signals() -> None:
-    """A second Ctrl-C does not interrupt the clean stop that the first one began; the stop is bounded by itself."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _client(settings: Settings) -> Extension:
