@@ -202,6 +202,7 @@ def _process_id(socket: Path) -> int | None:
     """Process id of the server on the socket, or ``None`` if none is ready there."""
     with _client(socket) as client:
         try:
+            client.ping()  # refused while it loads its data; INFO is not
             return int(client.info("server")["process_id"])
         except (redis.RedisError, OSError):
             return None

@@ -44,9 +44,9 @@ def test_no_message_is_lost_by_kills(state_dir: Path) -> None:
     trace, sent = state_dir / "trace", set[int]()
     for number in range(ROUNDS):
         with running(settings) as stack:
-            sent |= send(stack.environment, range(len(sent), len(sent) + MESSAGES), trace)
-            settled = random.randrange(MESSAGES // 2) + 1
-            wait_until(partial(has_grown, trace, len(lines(trace)) + settled), 60, "some messages have run")
+            wanted = len(lines(trace)) + random.randrange(MESSAGES // 2)
+            sent |= send(stack.environment, range(number * MESSAGES, (number + 1) * MESSAGES), trace)
+            wait_until(partial(has_grown, trace, wanted), 60, "some messages have run")
             kill(stack, PARTS[number % len(PARTS)])
     with running(settings) as stack:
         letters = dead_letters(stack)
