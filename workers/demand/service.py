@@ -77,7 +77,7 @@ class DemandService(ThreadingHTTPServer):
             if self._goes_dark():
                 return Fault.RESET if day.toordinal() % 2 else Fault.BUSY
             self._requests[day] += 1
-            return self._plan.fault(day, self._requests[day]) or self._corrupted.get(day)
+            return self._corrupted.get(day) or self._plan.fault(day, self._requests[day])
 
     def repair(self) -> list[str]:
         """Make every corrupted day right; names them."""

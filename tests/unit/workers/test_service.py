@@ -118,6 +118,13 @@ def test_a_corrupted_day_is_final_until_it_is_repaired(fault: Fault) -> None:
         assert repair(service.url) == []
 
 
+@pytest.mark.parametrize("mishap", [Fault.SLOW, Fault.BUSY])
+def test_a_corrupted_day_is_corrupted_whatever_else_is_planned_for_it(mishap: Fault) -> None:
+    """A mishap of the same day does not let a whole answer through."""
+    with serving(Schedule({DAY: (mishap,)}, {DAY: Fault.NONSENSE})) as service:
+        assert attempts(service, 2) == [CorruptedAnswer, CorruptedAnswer]
+
+
 def test_the_outage_begins_after_its_requests_and_ends() -> None:
     """Everything fails in it, transiently; the health page is answered; requests in it count for no schedule."""
     days = [FIRST_DAY, date(2000, 6, 6)]
