@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ _HISTORY_DAYS: Final = 14
 _TASKS_PER_DAY: Final = 3
 _UNKNOWN_REGION: Final = "atlantis"
 
+_SERVERS: Final = ("FLUXORA_BROKER_URL", "FLUXORA_REDIS_URL", "FLUXORA_LEDGER_URL")
+
 #: Seconds without any change after which nothing more is waited for; no retry waits longer than 1.5 s.
 _STALLED: Final = 15.0
 _POLL: Final = 0.1
@@ -40,7 +43,7 @@ def run(*, as_json: bool = False, stay: bool = False, seed: int = 7, state_dir: 
         as_json: One document on stdout instead of the report.
         stay: Keep everything running at the end, with Flower, until interrupted.
         seed: Fixes which requests fail, and how.
-        state_dir: Its ``demo`` directory is emptied and used; default ``.fluxora``.
+        state_dir: Its ``demo`` directory is emptied and used; default ``FLUXORA_STATE_DIR``, else ``.fluxora``.
 
     Returns:
         0 if nothing was lost and the outcome is the expected one, else 1; 130 when interrupted, 143 when terminated.
@@ -51,15 +54,21 @@ def run(*, as_json: bool = False, stay: bool = False, seed: int = 7, state_dir: 
     screen = Screen(as_json=as_json)
     try:
         with Interruption() as interruption:
-            return _play(screen, interruption, seed, state_dir or Path(".fluxora"), stay=stay)
+            return _play(screen, interruption, seed, _place(state_dir), stay=stay)
     except KeyboardInterrupt as interrupt:
         screen.say("interrupted; everything is stopped")
         return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
+def _place(state_dir: Path | None) -> Path:
+    return state_dir or Path(os.environ.get("FLUXORA_STATE_DIR") or ".fluxora")
+
+
 def _play(screen: Screen, interruption: Interruption, seed: int, state_dir: Path, *, stay: bool) -> int:
     started = time.monotonic()
     screen.title("Fluxora demo: electricity demand of England and Wales, June to August 2000")
+    if any(os.environ.get(name) for name in _SERVERS):
+        screen.say(f"Your {', '.join(filter(os.environ.get, _SERVERS))} is left alone: the demo brings its own.")
     with scene(state_dir, interruption, seed=seed, with_flower=stay) as stage:
         screen.say(f"Started store, ledger, recorder, worker and service in {time.monotonic() - started:.1f} s.")
         expected = _send(screen)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from workers.demo.report import Expected, Report, differences
+from workers.demo.report import Expected, Report, differences, document
 
 EXPECTED = Expected(succeeding=224, repaired=2, hopeless=1)
 RIGHT = Report(
@@ -46,3 +46,14 @@ def test_a_right_run_has_no_differences() -> None:
 def test_each_difference_is_named(change: dict[str, float | None], line: str) -> None:
     """One line per thing that is not as it should be."""
     assert line in differences(replace(RIGHT, **change), EXPECTED)  # type: ignore[arg-type]
+
+
+def test_the_document_has_the_figures_without_noise() -> None:
+    """Counts as they are, percentages to four digits, seconds to two; no forecast is null."""
+    noisy = replace(RIGHT, forecast_mape=1.123456, baseline_mape=None, seconds=12.3456)
+    assert document(noisy) | {
+        "sent": 225,
+        "forecast_mape": 1.1235,
+        "baseline_mape": None,
+        "seconds": 12.35,
+    } == document(noisy)
