@@ -126,7 +126,7 @@ def succeeded(standing: Standing, replay_no: int) -> Standing:
 
 def claimed(standing: Standing) -> Standing:
     """The standing once a replay is about to be sent; its number is used up, whatever happens."""
-    return replace(_advanced(standing, standing.replay_no + 1), status=Status.RETRYING, decided=False)
+    return replace(_advanced(standing, standing.replay_no + 1), status=Status.RETRYING)
 
 
 def released(standing: Standing, previous: Status) -> Standing:
@@ -140,8 +140,11 @@ def decided(standing: Standing, status: Status) -> Standing:
 
 
 def _advanced(standing: Standing, replay_no: int) -> Standing:
+    """On to another replay, which nothing is known about yet: neither a decision nor a suspicion."""
     made = standing.replays + replay_no - standing.replay_no
-    return replace(standing, replay_no=replay_no, replays=made, suspect=False, conflict=False)
+    return replace(
+        standing, replay_no=replay_no, replays=made, decided=False, suspect=False, conflict=False
+    )
 
 
 def _settled(standing: Standing, cap: int) -> Standing:
