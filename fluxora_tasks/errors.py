@@ -37,6 +37,24 @@ class NonRetryableError(FluxoraError):
     code = "non_retryable"
 
 
+class TaskAborted(NonRetryableError):
+    """A task's body raised what would have ended its process: SystemExit, MemoryError, or another BaseException.
+
+    Args:
+        original_type: Qualified name of what it raised.
+        text: Its text.
+    """
+
+    code = "task.aborted"
+
+    def __init__(self, original_type: str, text: str = "") -> None:
+        super().__init__(original_type, text)
+        self.original_type = original_type
+
+    def __str__(self) -> str:
+        return f"{self.original_type}: {self.args[1]}"
+
+
 class ConfigurationError(FluxoraError):
     """A setting or option that cannot work; raised when declared or installed, never while a task runs."""
 

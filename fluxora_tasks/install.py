@@ -104,7 +104,7 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)
     _note_sends(app, extension)
-    app.steps["worker"].add("fluxora_tasks.worker.step:MemoryStep")
+    app.steps["worker"].add("fluxora_tasks.worker.step:PreparationStep")
     app.steps["consumer"].add("fluxora_tasks.worker.step:SettlementStep")
     return extension
 

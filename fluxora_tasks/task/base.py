@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from billiard.common import terminate_handler_fired
 from celery import Task
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from kombu.exceptions import OperationalError
 
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import FIRST_ATTEMPT_AT
-from fluxora_tasks.errors import NonRetryableError
-from fluxora_tasks.retry.classification import Classifier, classify
+from fluxora_tasks.errors import NonRetryableError, TaskAborted
+from fluxora_tasks.retry.classification import Classifier, classify, qualified_name
 from fluxora_tasks.retry.decision import GiveUp, RetryIn
 from fluxora_tasks.retry.policy import RetryPolicy
 from fluxora_tasks.task.options import check_options, policy_of
@@ -65,9 +66,21 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             return self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
         except (Ignore, Reject, Retry):
             raise
+        except MemoryError as error:
+            self._abort(error)
         except Exception as error:
             self._settle(error)
             raise
+        except BaseException as error:
+            if _ends_the_worker(error):
+                raise
+            self._abort(error)
+
+    def _abort(self, error: BaseException) -> NoReturn:
+        """Turn what would end the process, or pass unseen, into an ordinary failure."""
+        aborted = TaskAborted(qualified_name(type(error)), str(error))
+        mark(aborted, Kind.EXCEPTION, self.attempt_for(aborted).first_at)
+        raise aborted from error
 
     def policy(self) -> RetryPolicy:
         """The policy in force for this task."""
@@ -87,7 +100,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         if isinstance(decision, RetryIn):
             self._try_again(error, attempt, decision.delay)
         else:
-            mark(error, self.kind_for(decision, error), attempt.first_at)
+            kind = Kind.BAD_ARGUMENTS if _not_called(error) else self.kind_for(decision, error)
+            mark(error, kind, attempt.first_at)
 
     def kind_for(self, decision: GiveUp, error: BaseException) -> Kind:
         """The kind of dead letter this failure makes."""
@@ -117,6 +131,18 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             mark(error, Kind.PUBLISH_FAILED, attempt.first_at)
             raise error from exc
         raise retry from error
+
+
+def _not_called(error: Exception) -> bool:
+    """Whether the arguments did not fit, so that the body never began: nothing but our own frame was reached."""
+    return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
+
+
+def _ends_the_worker(error: BaseException) -> bool:
+    """Whether it is the worker that ends, or a pool of greenlets that ends a run, rather than the task itself."""
+    if isinstance(error, (WorkerShutdown, WorkerTerminate)) or terminate_handler_fired():
+        return True
+    return type(error).__module__.partition(".")[0] in ("gevent", "greenlet", "eventlet")
 
 
 def resilient_class(cls: type[Task]) -> type[Task]:

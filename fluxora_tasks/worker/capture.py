@@ -15,6 +15,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
 from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, REPLAY_NO, dead_id_for, failure_id_for
+from fluxora_tasks.errors import TaskAborted
 from fluxora_tasks.retry.classification import qualified_name
 from fluxora_tasks.task.outcome import read_mark
 
@@ -168,6 +169,8 @@ def type_name(error: BaseException) -> str:
     """The qualified name of an error's type, also of one that could not be pickled."""
     if isinstance(error, UnpickleableExceptionWrapper):
         return f"{error.exc_module}.{error.exc_cls_name}"
+    if isinstance(error, TaskAborted):
+        return error.original_type
     return qualified_name(type(error))
 
 

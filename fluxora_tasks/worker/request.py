@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded
-from celery.exceptions import Ignore, Reject, Retry, Terminated
+from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, Terminated
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -27,6 +27,7 @@ from fluxora_tasks.task.outcome import had_its_retries
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
 from fluxora_tasks.worker.gate import Verdict
 from fluxora_tasks.worker.runtime import WorkerRuntime
+from fluxora_tasks.worker.validation import Malformed, check_headers, check_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,14 @@ logger = logging.getLogger(__name__)
 Note = DeadLetter | Confirmation
 
 
+class InvalidMessage(InvalidTaskError):  # type: ignore[misc]  # Celery is untyped
+    """A task message of a shape that cannot be run, with the kind of dead letter it makes."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     """One delivery of a task message, from its arrival to its settlement."""
 
@@ -43,6 +52,15 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     _failing = False
     _held = False
     _admitted = False
+
+    def __init__(self, message: Any, **kwargs: Any) -> None:
+        headers = kwargs.get("headers")
+        try:
+            check_headers(message.headers if headers is None else headers)
+            check_payload(kwargs["body"] if kwargs.get("decoded") else message.payload)
+        except Malformed as exc:
+            raise InvalidMessage(exc.kind, str(exc)) from None
+        super().__init__(message, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Celery builds one subclass per task, whose on_success does not call super()

@@ -7,9 +7,11 @@ import logging
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.utils.imports import symbol_by_name
 from celery.worker.control import inspect_command
 
 from fluxora_tasks.task.base import adopt
+from fluxora_tasks.worker.consumer import capturing_consumer
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +19,8 @@ logger = logging.getLogger(__name__)
 _DRAIN: Final = 5.0
 
 
-class MemoryStep(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped
-    """Lets pool children share what was loaded before the fork.
+class PreparationStep(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped
+    """Puts capture before the application's consumer, and lets pool children share what was loaded before the fork.
 
     A collection in a child writes to every object it visits and so copies its page; frozen objects are not visited.
     Measured with two children: 87 MB for plain Celery, 76 MB with this library and the freeze (sum of PSS).
@@ -26,6 +28,7 @@ class MemoryStep(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
+        worker.consumer_cls = capturing_consumer(symbol_by_name(worker.consumer_cls))
         gc.collect()
         gc.freeze()
 

@@ -82,6 +82,25 @@ def out_of_memory() -> None:
     raise MemoryError("no more")
 
 
+@app.task(name="exits")
+def exits() -> None:
+    raise SystemExit(3)
+
+
+@app.task(name="base_exception")
+def base_exception() -> None:
+    raise KeyboardInterrupt
+
+
+@app.task(name="soft_limit", soft_time_limit=1, time_limit=30)
+def soft_limit() -> None:
+    time.sleep(60)
+
+
+@app.task(name="two_arguments")
+def two_arguments(first: int, second: int) -> None: ...
+
+
 @app.task(name="ignored")
 def ignored() -> None:
     raise Ignore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,18 @@ class Bench:
     def send(self, task: str, *args: Any, **options: Any) -> Any:
         return self.client.send_task(task, args=args, **options)
 
+    def publish(self, body: bytes, content_type: str, headers: dict[str, Any]) -> None:
+        """A message that no Celery made."""
+        with Connection(self.broker_url) as connection:
+            Producer(connection).publish(
+                body,
+                exchange="",
+                routing_key="celery",
+                content_type=content_type,
+                content_encoding="utf-8",
+                headers=headers,
+            )
+
     def succeeds(self) -> None:
         """The worker is alive and consuming."""
         assert self.send("echo", 1).get(timeout=20) == [[1], {}]
@@ -53,8 +66,13 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(name))
 
 
+@pytest.fixture(params=["prefork"])
+def pool(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses) -> Iterator[Bench]:
+def bench(broker_url: str, pool: str, store: Any, celery_processes: CeleryProcesses) -> Iterator[Bench]:
     environment = {
         "FLUXORA_BROKER_URL": broker_url,
         "FLUXORA_REDIS_URL": store.state_url(2),
@@ -66,35 +84,80 @@ def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses) -> Ite
         Settings(broker_url=broker_url, redis_url=store.state_url(2), result_backend=store.broker_url(1)),
     )
     dead = DeadQueue(broker_url)
-    worker = celery_processes.worker(APP, environment)
+    worker = celery_processes.worker(APP, environment, "--pool", pool, "--concurrency", "2")
     assert extension.journal is not None
     yield Bench(client, dead, worker, extension.journal, broker_url)
     dead.close()
     client.close()
 
 
-def test_each_way_to_fail_makes_one_dead_letter_of_its_kind(bench: Bench) -> None:
-    """One record per message, the right kind and attempts, the worker alive, nothing left unacknowledged."""
-    expected = {
-        "raise_value_error": (Kind.EXCEPTION, 1, "builtins.ValueError"),
-        "never_again": (Kind.NON_RETRYABLE, 1, "fluxora_tasks.errors.NonRetryableError"),
-        "always_down": (Kind.RETRIES_EXHAUSTED, 3, "builtins.ConnectionRefusedError"),
-        "unpicklable": (Kind.EXCEPTION, 1, "tests.acceptance.failing_app.Unpicklable"),
-        "kill_myself": (Kind.WORKER_LOST, 1, "billiard.exceptions.WorkerLostError"),
-        "too_slow": (Kind.HARD_TIME_LIMIT, 1, "billiard.exceptions.TimeLimitExceeded"),
-        "out_of_memory": (Kind.EXCEPTION, 1, "builtins.MemoryError"),
-        "rejected": (Kind.REJECTED_BY_CODE, 1, "celery.exceptions.Reject"),
-        "celery_retries": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
-        "autoretried": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
-    }
+#: Task -> kind, attempts, exception.
+TASKS = {
+    "raise_value_error": (Kind.EXCEPTION, 1, "builtins.ValueError"),
+    "never_again": (Kind.NON_RETRYABLE, 1, "fluxora_tasks.errors.NonRetryableError"),
+    "always_down": (Kind.RETRIES_EXHAUSTED, 3, "builtins.ConnectionRefusedError"),
+    "unpicklable": (Kind.EXCEPTION, 1, "tests.acceptance.failing_app.Unpicklable"),
+    "out_of_memory": (Kind.EXCEPTION, 1, "builtins.MemoryError"),
+    "exits": (Kind.EXCEPTION, 1, "builtins.SystemExit"),
+    "base_exception": (Kind.EXCEPTION, 1, "builtins.KeyboardInterrupt"),
+    "rejected": (Kind.REJECTED_BY_CODE, 1, "celery.exceptions.Reject"),
+    "celery_retries": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
+    "autoretried": (Kind.RETRIES_EXHAUSTED, 2, "builtins.KeyError"),
+    "two_arguments": (Kind.BAD_ARGUMENTS, 1, "builtins.TypeError"),
+    "nobody_knows_me": (Kind.UNKNOWN_TASK, 1, "celery.exceptions.NotRegistered"),
+}
+
+#: Only a pool with processes can end a run from outside.
+PREFORK_TASKS = {
+    "kill_myself": (Kind.WORKER_LOST, 1, "billiard.exceptions.WorkerLostError"),
+    "too_slow": (Kind.HARD_TIME_LIMIT, 1, "billiard.exceptions.TimeLimitExceeded"),
+    "soft_limit": (Kind.SOFT_TIME_LIMIT, 1, "billiard.exceptions.SoftTimeLimitExceeded"),
+}
+
+JSON, TASK = "application/json", {"task": "echo", "id": "odd"}
+
+#: Messages by hand: name -> kind, content type, body, headers.
+ODD_MESSAGES: dict[str, tuple[Kind, str, bytes, dict[str, Any]]] = {
+    "truncated": (Kind.UNDECODABLE, JSON, b"[[1, 2", TASK),
+    "random": (Kind.UNDECODABLE, JSON, bytes(range(256)), TASK),
+    "no header, no json": (Kind.UNDECODABLE, JSON, b"\xff\xfe", {}),
+    "pickle": (Kind.CONTENT_REFUSED, "application/x-python-serialize", pickle.dumps([[], {}, {}]), TASK),
+    "foreign type": (Kind.CONTENT_REFUSED, "text/csv", b"a;b", TASK),
+    "json, not a task": (Kind.NOT_A_TASK, JSON, b'{"hello": 1}', {}),
+    "empty list": (Kind.NOT_A_TASK, JSON, b"[]", TASK),
+    "two parts": (Kind.NOT_A_TASK, JSON, b"[[], {}]", TASK),
+    "three letters": (Kind.NOT_A_TASK, JSON, b'"abc"', TASK),
+    "no id": (Kind.NOT_A_TASK, JSON, b"[[], {}, {}]", {"task": "echo"}),
+    "bad time limit": (Kind.NOT_A_TASK, JSON, b"[[], {}, {}]", {**TASK, "timelimit": "ab"}),
+    "bad eta": (Kind.NOT_A_TASK, JSON, b"[[], {}, {}]", {**TASK, "eta": "whenever"}),
+    "far eta": (Kind.NOT_A_TASK, JSON, b"[[], {}, {}]", {**TASK, "eta": "9999-12-31T00:00:00"}),
+    "kwargs a list": (Kind.BAD_ARGUMENTS, JSON, b"[[], [], {}]", TASK),
+    "args a mapping": (Kind.BAD_ARGUMENTS, JSON, b"[{}, {}, {}]", TASK),
+    "corrupt compression": (Kind.UNDECODABLE, JSON, b"not gzip", {**TASK, "compression": "application/x-gzip"}),
+    "task name a number": (Kind.UNKNOWN_TASK, JSON, b"[[], {}, {}]", {"task": 7, "id": "odd"}),
+}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"], indirect=True)
+def test_each_way_to_fail_makes_one_dead_letter_of_its_kind(bench: Bench, pool: str) -> None:
+    """One record per message, the right kind and attempts, the same bytes, the worker alive, everything settled."""
+    expected = TASKS | (PREFORK_TASKS if pool == "prefork" else {})
     for task in expected:
         bench.send(task)
     for task in ("ignored", "opted_out"):
         bench.send(task)
-    letters = bench.dead.wait_for(len(expected), limit=40)
+    for name, (_, content_type, body, headers) in ODD_MESSAGES.items():
+        bench.publish(body, content_type, {**headers, "name": name})
+    letters = bench.dead.wait_for(len(expected) + len(ODD_MESSAGES), limit=60)
     bench.succeeds()
-    assert {letter.task: (letter.kind, letter.attempts, letter.exception_type) for letter in letters} == expected
-    assert len(bench.dead.letters()) == len(expected)
+    odd = {letter.payload.headers["name"]: letter for letter in letters if "name" in letter.payload.headers}
+    tasks = {letter.task: letter for letter in letters if "name" not in letter.payload.headers}
+    assert {task: (one.kind, one.attempts, one.exception_type) for task, one in tasks.items()} == expected
+    assert {name: one.kind for name, one in odd.items()} == {name: kind for name, (kind, *_) in ODD_MESSAGES.items()}
+    assert {name: one.payload.body for name, one in odd.items()} == {
+        name: body for name, (_, _, body, _) in ODD_MESSAGES.items()
+    }
+    assert len(bench.dead.letters()) == len(expected) + len(ODD_MESSAGES)
     wait_until(lambda: bench.waiting() == len(expected), what="only the dead letters are open in the journal")
     counts = bench.journal.counts()
     assert (counts.sent, counts.succeeded, counts.ignored) == (len(expected) + 3, 1, 2)
@@ -115,20 +178,12 @@ def test_the_body_is_kept_byte_for_byte(bench: Bench) -> None:
     """A body no serializer of ours would write: spaces, escapes, non-ASCII, long and nested."""
     arguments = ["ä\u2028€𝄞" * 2000, {"nested": [[{"deep": [None, True, 1e308]}]]}, "\\u0041", "x" * 100_000]
     body = json.dumps([arguments, {"k": "v"}, {}], ensure_ascii=False, indent=3).encode()
-    with Connection(bench.broker_url) as connection:
-        Producer(connection).publish(
-            body,
-            exchange="",
-            routing_key="celery",
-            content_type="application/json",
-            content_encoding="utf-8",
-            headers={"task": "raise_value_error", "id": "by-hand", "custom": "kept"},
-        )
+    bench.publish(body, "application/json", {"task": "raise_value_error", "id": "by-hand", "custom": "kept"})
     (letter,) = bench.dead.wait_for(1)
     assert letter.payload.body == body
     assert letter.payload.headers["custom"] == "kept"
     assert (letter.task_id, letter.queue, letter.message_id) == ("by-hand", "celery", "by-hand")
-    assert letter.exception_type == "builtins.TypeError"
+    assert letter.kind is Kind.BAD_ARGUMENTS
 
 
 def test_a_revoked_message_is_kept(bench: Bench) -> None:

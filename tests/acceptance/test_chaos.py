@@ -1,12 +1,14 @@
-"""Whatever is killed, and however often: every message ends as a success or in the ledger."""
+"""Whoever is killed, and however often: every message ends as a success or in the ledger.
+
+On RabbitMQ. kombu's Redis transport takes a message from its list before it notes that it did; a worker killed in
+between loses it, whatever is done above the transport.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,48 +16,40 @@ from random import Random
 
 import pytest
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from fluxora_tasks.devstack.stack import Stack
 from fluxora_tasks.ledger.database import open_engine
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.dead_letters import DeadLetters
 from fluxora_tasks.settings import Settings
+from tests.servers import StoreServer
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.chaos]
 
 ROUNDS, MESSAGES = (40, 200) if os.environ.get("FLUXORA_TEST_CHAOS") == "long" else (5, 60)
-PARTS = ("worker", "recorder", "store", "worker", "everything")
+PARTS = ("worker", "recorder", "everything")
 
 
-@pytest.fixture
-def state_dir() -> Iterator[Path]:
-    """A short directory: pytest's own paths are near the limit of a socket's."""
-    directory = Path(tempfile.mkdtemp(prefix="fluxora-test-"))
-    yield directory / "state"
-    shutil.rmtree(directory)
-
-
-def test_no_message_is_lost_by_kills(state_dir: Path) -> None:
+def test_no_message_is_lost_by_kills(tmp_path: Path, vhost_url: str, store: StoreServer) -> None:
     """In every round some part dies while messages run, and the system is started again."""
     random = Random(7)
-    settings = Settings(state_dir=state_dir, base_delay=0.2)
-    trace, sent = state_dir / "trace", set[int]()
+    settings = Settings(state_dir=tmp_path, base_delay=0.2, broker_url=vhost_url, redis_url=store.state_url())
+    trace, sent = tmp_path / "trace", set[int]()
     for number in range(ROUNDS):
         with running(settings) as stack:
             wanted = len(lines(trace)) + random.randrange(MESSAGES // 2)
-            sent |= send(stack.environment, range(number * MESSAGES, (number + 1) * MESSAGES), trace)
+            sent |= send(vhost_url, range(number * MESSAGES, (number + 1) * MESSAGES), trace)
             wait_until(partial(has_grown, trace, wanted), 60, "some messages have run")
             kill(stack, PARTS[number % len(PARTS)])
+    dead = {number for number in sent if number % 7 == 0}
     with running(settings) as stack:
         letters = dead_letters(stack)
-        expected_dead = {number for number in sent if number % 7 == 0}
-        wait_until(lambda: sent - expected_dead <= set(lines(trace)), 120, "every success")
-        wait_until(lambda: numbers(letters) >= expected_dead, 60, "every dead letter")
-        assert numbers(letters) == expected_dead
-        assert letters.list().total == len(expected_dead)
-    assert set(lines(trace)) == sent - expected_dead
+        wait_until(lambda: not (sent - dead - set(lines(trace))), 60, "every success")
+        wait_until(lambda: numbers(letters) >= dead, 60, "every dead letter")
+        assert numbers(letters) == dead
+        assert letters.list().total == len(dead), "what runs twice is recorded once"
+    assert set(lines(trace)) == sent - dead
 
 
 @contextmanager
@@ -69,17 +63,13 @@ def running(settings: Settings) -> Iterator[Stack]:
         stack.stop()
 
 
-def send(environment: Mapping[str, str], numbers: range, trace: Path) -> set[int]:
-    """The numbers whose publish did not raise: those the promise is about."""
-    producer = Celery(broker=environment["FLUXORA_BROKER_URL"])
-    accepted = set()
+def send(broker_url: str, numbers: range, trace: Path) -> set[int]:
+    """Send every number, confirmed by the broker."""
+    producer = Celery(broker=broker_url)
+    producer.conf.broker_transport_options = {"confirm_publish": True}
     for number in numbers:
-        try:
-            producer.send_task("tests.apps.counting.count", (number, str(trace)), ignore_result=True)
-        except OperationalError:
-            continue
-        accepted.add(number)
-    return accepted
+        producer.send_task("tests.apps.counting.count", (number, str(trace)), ignore_result=True)
+    return set(numbers)
 
 
 def kill(stack: Stack, part: str) -> None:
