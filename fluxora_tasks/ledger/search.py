@@ -91,8 +91,8 @@ def ids_starting_with(connection: Connection, prefix: str, *, limit: int = 2) ->
     exact = connection.execute(select(_row.id).where(_row.id == prefix)).scalar()
     if exact is not None:
         return [exact]
-    condition = matches(_row.id, _pattern(connection, f"{prefix}*", escaped_star=True))
-    return list(connection.execute(select(_row.id).where(condition).order_by(_row.id).limit(limit)).scalars())
+    query = select(_row.id).where(_begins(connection, _row.id, prefix)).order_by(_row.id).limit(limit)
+    return list(connection.execute(query).scalars())
 
 
 def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
@@ -107,8 +107,8 @@ def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[st
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Records per status; every status is named."""
-    rows = connection.execute(select(_row.status, func.count()).group_by(_row.status)).tuples()
-    return {status.value: 0 for status in Status} | dict(rows.all())
+    found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
+    return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
 
 
 def failed_import_count(connection: Connection) -> int:
@@ -199,42 +199,27 @@ _COLUMNS: Final = {
 def _term(connection: Connection, term: Term) -> ColumnElement[bool]:
     value = storable(term.value, NAME_LENGTH)
     if term.field == "id":
-        return matches(_row.id, _pattern(connection, f"{value}*", escaped_star=True))
-    if term.field == "exception":
-        return _exception(connection, value, term.is_wild)
+        return _begins(connection, _row.id, value)
     column = _COLUMNS[term.field]
-    return matches(column, _pattern(connection, value)) if term.is_wild else column == value
-
-
-def _exception(connection: Connection, value: str, is_wild: bool) -> ColumnElement[bool]:
-    """A qualified name, or the name alone: ``ValueError`` means ``builtins.ValueError`` too."""
-    column = _row.exception_type
-    whole = matches(column, _pattern(connection, value)) if is_wild else column == value
-    if "." in value:
+    pieces = value.split("*") if term.is_wild else [value]
+    whole = _fits(connection, column, pieces)
+    if term.field != "exception" or "." in value:
         return whole
-    tail = matches(column, _pattern(connection, f"*.{value}", escaped_star=not is_wild))
-    return or_(whole, tail)
+    # the name alone means that of any module: ValueError is builtins.ValueError, too
+    return or_(whole, _fits(connection, column, ["", f".{pieces[0]}", *pieces[1:]]))
 
 
-def _pattern(connection: Connection, value: str, *, escaped_star: bool = False) -> str:
-    """``*`` as the database writes it, everything else literally.
-
-    Args:
-        escaped_star: Only a star at either end is one of ours; others stand for themselves.
-    """
-    is_sqlite = connection.dialect.name == "sqlite"
-    any_text = "*" if is_sqlite else "%"
-    parts = []
-    for place, character in enumerate(value):
-        is_ours = character == "*" and (not escaped_star or place in (0, len(value) - 1))
-        parts.append(any_text if is_ours else _literal(character, is_sqlite))
-    return "".join(parts)
+def _begins(connection: Connection, column: Any, start: str) -> ColumnElement[bool]:
+    return _fits(connection, column, [start, ""])
 
 
-def _literal(character: str, is_sqlite: bool) -> str:
-    if is_sqlite:
-        return f"[{character}]" if character in "*?[" else character
-    return re.sub(r"([\\%_])", r"\\\1", character)
+def _fits(connection: Connection, column: Any, pieces: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a column is these literal pieces with anything between them."""
+    if len(pieces) == 1:
+        return column == pieces[0]  # type: ignore[no-any-return]
+    if connection.dialect.name == "sqlite":
+        return matches(column, "*".join(re.sub(r"([*?[])", r"[\1]", piece) for piece in pieces))
+    return matches(column, "%".join(re.sub(r"([\\%_])", r"\\\1", piece) for piece in pieces))
 
 
 def _present(connection: Connection, column: Any, values: Iterable[str]) -> set[str]:

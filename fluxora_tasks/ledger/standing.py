@@ -142,9 +142,7 @@ def decided(standing: Standing, status: Status) -> Standing:
 def _advanced(standing: Standing, replay_no: int) -> Standing:
     """On to another replay, which nothing is known about yet: neither a decision nor a suspicion."""
     made = standing.replays + replay_no - standing.replay_no
-    return replace(
-        standing, replay_no=replay_no, replays=made, decided=False, suspect=False, conflict=False
-    )
+    return replace(standing, replay_no=replay_no, replays=made, decided=False, suspect=False, conflict=False)
 
 
 def _settled(standing: Standing, cap: int) -> Standing:
