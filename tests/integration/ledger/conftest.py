@@ -61,3 +61,19 @@ def engine(ledger_url: str) -> Iterator[Engine]:
 def ledger(engine: Engine, clock: HeldClock) -> Ledger:
     """A ledger, empty, with a held clock."""
     return Ledger(engine, clock=clock)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty broker, once of each kind."""
+    url: str = request.getfixturevalue("store_url" if request.param == "redis" else "vhost_url")
+    return url
+
+
+@pytest.fixture
+def desk(tmp_path: Path, clock: HeldClock) -> Iterator[Ledger]:
+    """A ledger in a SQLite file, where the kind of database does not matter."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'desk.db'}")
+    upgrade(engine)
+    yield Ledger(engine, clock=clock)
+    engine.dispose()
