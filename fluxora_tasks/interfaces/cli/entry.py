@@ -18,8 +18,10 @@ import click
 from fluxora_tasks.errors import FluxoraError
 
 EXIT_CODES = (
-    "\b\nExit codes: 0 done, 2 usage or configuration, 3 done in part, 4 refused, 5 aborted (broker, ledger "
-    'or Redis away),\n6 conflict. With --json an error is {"error": {"code", "message"}} on standard output.'
+    "\b\n"
+    "Exit codes: 0 done, 2 usage or configuration, 3 done in part, 4 refused,\n"
+    "5 aborted (broker, ledger or Redis away), 6 conflict. With --json an error\n"
+    'is {"error": {"code", "message"}} on standard output.'
 )
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -40,9 +42,16 @@ class Command(click.Command):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as exc:
-            if not as_json:
-                raise
-            raise _errors().usage_failure(exc) from exc
+            told = _with_hint(exc)
+            raise _errors().usage_failure(told) if as_json else told from exc
+
+
+def _with_hint(error: click.UsageError) -> click.UsageError:
+    """The error; of an app named too late, with the place where it belongs."""
+    if not isinstance(error, click.NoSuchOption) or error.option_name not in ("-A", "--app"):
+        return error
+    text = f"{error.format_message()} It stands before the command: fluxora --app MODULE ..."
+    return click.UsageError(text, error.ctx)
 
 
 class Group(click.Group):
@@ -221,7 +230,10 @@ def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 )
 @click.pass_context
 def recorder(ctx: click.Context, loglevel: str) -> None:
-    """Move dead letters from their queue into the ledger, until SIGTERM or Ctrl-C."""
+    """Move dead letters from their queue to the ledger.
+
+    Runs until SIGTERM or Ctrl-C; what it has taken is stored and acknowledged first.
+    """
     run(ctx, "recorder:record", loglevel=loglevel)
 
 
@@ -229,7 +241,10 @@ def recorder(ctx: click.Context, loglevel: str) -> None:
 @json_option
 @click.pass_context
 def audit(ctx: click.Context, as_json: bool) -> None:
-    """Count every message sent: succeeded, in the ledger, waiting, or lost. Code 0 only if none is lost."""
+    """Count every message sent, and name the lost ones.
+
+    Each one succeeded, stands in the ledger, is waiting, or is lost. Code 0 only if none is lost.
+    """
     run(ctx, "audit:audit", as_json=as_json)
 
 

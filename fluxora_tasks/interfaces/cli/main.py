@@ -90,7 +90,10 @@ main.add_command(audit)
 @_state_dir
 @click.pass_context
 def up(ctx: click.Context, no_flower: bool, port: int, concurrency: int, state_dir: Path | None) -> None:
-    """Start worker, recorder, Flower, and the embedded Valkey if no broker is set; Ctrl-C stops all."""
+    """Start worker, recorder and Flower; Ctrl-C stops all.
+
+    With no broker configured it also starts the embedded Valkey.
+    """
     flower_port = None if no_flower else port
     run(ctx, "up:up", flower_port=flower_port, concurrency=concurrency, state_dir=state_dir)
 
@@ -102,7 +105,10 @@ def up(ctx: click.Context, no_flower: bool, port: int, concurrency: int, state_d
 @_state_dir
 @click.pass_context
 def demo(ctx: click.Context, as_json: bool, stay: bool, seed: int, state_dir: Path | None) -> None:
-    """Run the whole way on real electricity demand: fail, list, repair, replay, and count what was lost."""
+    """Run the whole way, once, on real electricity demand.
+
+    Tasks fail, are listed, repaired and replayed; at the end every message is counted.
+    """
     run(ctx, "demo:demo", as_json=as_json, stay=stay, seed=seed, state_dir=state_dir)
 
 
@@ -114,7 +120,10 @@ def demo(ctx: click.Context, as_json: bool, stay: bool, seed: int, state_dir: Pa
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def flower(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Run Flower with the pages on dead letters: the same as celery -A APP flower, with all its options."""
+    """Run Flower with the pages on dead letters.
+
+    The same as celery -A APP flower, with all its options.
+    """
     run(ctx, "flower:flower", arguments=arguments)
 
 

@@ -33,6 +33,13 @@ def test_a_slip_is_answered_with_the_near_command() -> None:
     assert "replay" in result.output
 
 
+def test_the_app_stands_before_the_command() -> None:
+    """Where it was put after it, that is said."""
+    result = CliRunner().invoke(main, ["dead", "list", "--app", "mine"])
+    assert result.exit_code == 2
+    assert "fluxora --app MODULE" in result.output
+
+
 def test_a_slip_with_json_is_a_document() -> None:
     """A program that mistypes gets a document too."""
     result = CliRunner().invoke(main, ["dead", "lst", "--json"])
