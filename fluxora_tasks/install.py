@@ -24,6 +24,7 @@ from fluxora_tasks.retry.policy import RetryPolicy
 from fluxora_tasks.settings import Settings, load_settings
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
+from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
 from fluxora_tasks.worker.runtime import WorkerRuntime
@@ -69,7 +70,8 @@ class Extension:
         """The worker's main process: shared by its requests."""
         settings = self.settings
         publisher = NotePublisher(self.connect, settings.dead_letter_exchange, settings.dead_letter_queue)
-        return WorkerRuntime(Outbox(publisher), ReplayGate(self.store), self.journal)
+        books = Books(self.store, self.journal)
+        return WorkerRuntime(Outbox(publisher), ReplayGate(self.store), books, settings.poison_after)
 
     def connect(self) -> Connection:
         """A connection of its own for publishing, with confirms where the broker has them."""

@@ -6,6 +6,7 @@ in the ledger, or lost; a crash can leave an entry open too long, never close on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -92,7 +93,7 @@ class Journal:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._open_script = store.script(_OPEN)
-        self._close_script = store.script(_CLOSE)
+        self._close = store.registered(_CLOSE)
         self._gaps = 0
         self._retried = 0
 
@@ -106,13 +107,16 @@ class Journal:
 
     def closed(self, message_ids: Sequence[str], ending: Ending) -> None:
         """Note that messages ended; ids that are not open change nothing."""
+        with contextlib.suppress(StoreUnavailable):
+            self._store.run(lambda client: self.add_closing(client, message_ids, ending))
+
+    def add_closing(self, client: Any, message_ids: Sequence[str], ending: Ending) -> None:
+        """The same as a command for a client, or for a pipeline that has more to do.
+
+        Retries that were counted since are written with it; they are forgotten where the store is away just then.
+        """
         retried, self._retried = self._retried, 0
-        if not message_ids and not retried:
-            return
-        try:
-            self._close_script([OPEN_KEY, COUNTS_KEY], [ending, retried, *message_ids])
-        except StoreUnavailable:
-            self._retried += retried
+        self._close(keys=[OPEN_KEY, COUNTS_KEY], args=[ending, retried, *message_ids], client=client)
 
     def retried(self) -> None:
         """Count one scheduled retry; written with the next ending."""

@@ -131,6 +131,9 @@ class Settings:
     base_delay: float = _option(2.0, _number(0, 86_400), "Seconds; ceiling of the first delay.")
     max_delay: float = _option(600.0, _number(0, 604_800), "Seconds; no delay is longer.")
     backoff_factor: float = _option(2.0, _number(1, 100), "Growth of the ceiling per attempt.")
+    poison_after: int = _option(
+        3, _whole(1, 1000), "Runs of a message that may take their process with them; then it is not run again."
+    )
     journal: bool = _option(True, _flag, "Note each message sent and succeeded in redis_url, for `fluxora audit`.")
     replay_cap: int = _option(3, _whole(1, 1000), "Replays that may fail before a record is quarantined as FAILED.")
     recorder_batch: int = _option(500, _whole(1, 500), "Dead letters per ledger transaction, at most.")

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
-from billiard.exceptions import TimeLimitExceeded
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, Terminated
+from celery.worker import state
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -63,17 +64,21 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         super().__init__(message, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # Celery builds one subclass per task, whose on_success does not call super()
+        # Celery builds one subclass per task, with two methods that do not call super()
         super().__init_subclass__(**kwargs)
-        inner = vars(cls).get("on_success")
-        if inner is not None:
-            cls.on_success = _noting_success(inner)
+        own = vars(cls)
+        if "on_success" in own:
+            cls.on_success = _noting_success(own["on_success"])
+        if "execute_using_pool" in own:
+            cls.execute_using_pool = _noting_start(own["execute_using_pool"])
 
     # -- what happened ------------------------------------------------------------------------------------------
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
         error = _error_of(exc_info)
+        if state.should_terminate:
+            self._strike_off()  # a cold shutdown is nobody's crash
         if isinstance(error, Retry):
             self._count_retry()
             return super().on_failure(exc_info, send_failed_event, return_ok)
@@ -82,10 +87,19 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
                 "ignored",
                 lambda: super(CapturingRequest, self).on_failure(exc_info, send_failed_event, return_ok),
             )
-        if isinstance(error, Terminated) or (isinstance(error, Reject) and error.requeue):
+        if isinstance(error, Reject) and error.requeue:
+            self._strike_off()
+            return super().on_failure(exc_info, send_failed_event, return_ok)
+        if isinstance(error, Terminated):
             return super().on_failure(exc_info, send_failed_event, return_ok)
         with self._dying(lambda: reason_of(exc_info, self._kind_without_verdict(error))):
             return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> Any:
+        """The pool begins to run it."""
+        if self._runtime.in_process:
+            self._runtime.started(self._message_id)
+        return super().on_accepted(pid, time_accepted)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         """The pool reports a time limit; the hard one ends the run."""
@@ -109,13 +123,15 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         return sent
 
     def revoked(self) -> bool:
-        """Whether not to run: revoked, expired, or a second physical copy of a replay."""
+        """Whether not to run: revoked, expired, a second physical copy of a replay, or a killer of workers."""
         if super().revoked():
             return True
-        if self._admitted or DEAD_ID not in self._request_dict:
+        if self._admitted:
             return False
         self._admitted = True
-        return self._is_duplicate()
+        if DEAD_ID in self._request_dict and self._is_duplicate():
+            return True
+        return bool(self._delivery_info["redelivered"]) and self._is_poison()
 
     # -- settling -----------------------------------------------------------------------------------------------
 
@@ -141,7 +157,8 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def _hold(self, note: Note) -> None:
         """Publish the note; settle when the broker has it."""
         self._held, self._note = True, None
-        self._runtime.publish(note, self._release)
+        settle = functools.partial(self._runtime.ended, self._message_id, None, self._release)
+        self._runtime.publish(note, settle)
 
     def _end(self, ending: Ending, celery_part: Callable[[], Any], note: Note | None = None) -> None:
         """Let Celery report the end of the message, then close its journal entry, then settle it."""
@@ -230,9 +247,26 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         self.acknowledge()
         return True
 
+    def _is_poison(self) -> bool:
+        runs, runtime = self._runtime.books.unfinished_runs(self._message_id), self._runtime
+        if runs < runtime.poison_after:
+            return False
+        error = WorkerLostError(f"{runs} runs began and none came to an end; not run again")
+        logger.error("message %s takes its worker with it, kept as a dead letter instead of run", self._message_id)
+        with self._dying(lambda: Reason(Kind.POISON_SUSPECT, error)):
+            task_ready(self)
+            self._already_revoked = True
+            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        return True
+
     def _count_retry(self) -> None:
-        if self._runtime.journal is not None:
-            self._runtime.journal.retried()
+        self._strike_off()
+        if self._runtime.books.journal is not None:
+            self._runtime.books.journal.retried()
+
+    def _strike_off(self) -> None:
+        """The run ended, the message goes on."""
+        self._runtime.ended(self._message_id, None, _nothing)
 
     def _confirmation(self) -> Confirmation | None:
         """A success resolves the record a replay, or a redelivered copy of a message that failed, belongs to."""
@@ -249,6 +283,18 @@ def _noting_success(inner: Callable[..., Any]) -> Callable[..., Any]:
         return self._end("succeeded", functools.partial(inner, self, outcome, **kwargs), self._confirmation())
 
     return on_success
+
+
+def _noting_start(inner: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def execute_using_pool(self: CapturingRequest, pool: Any, **kwargs: Any) -> Any:
+        result = inner(self, pool, **kwargs)
+        # the loop writes the books before it writes to the child, so no child can die of a run that is not in them
+        if not self._runtime.in_process:
+            self._runtime.started(self._message_id)
+        return result
+
+    return execute_using_pool
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""What one worker's main process shares between its requests: journal, replay gate, outbox, event loop."""
+"""What one worker's main process shares between its requests: books, replay gate, outbox, event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter
-from fluxora_tasks.journal import Ending, Journal
+from fluxora_tasks.journal import Ending
+from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
 
@@ -26,25 +27,36 @@ class Hub(Protocol):
 
 
 class WorkerRuntime:
-    """Settles messages: a note is published, or the journal written, before the broker is told.
+    """Settles messages: a note is published, or the books are written, before the broker is told.
 
     Args:
         outbox: Publishes notes.
         gate: Drops second copies of a replay.
-        journal: ``None`` where it is switched off or has no store.
+        books: Journal and run counts.
+        poison_after: Runs of a message that may end without a clean end.
     """
 
-    def __init__(self, outbox: Outbox, gate: ReplayGate, journal: Journal | None) -> None:
+    def __init__(self, outbox: Outbox, gate: ReplayGate, books: Books, poison_after: int) -> None:
         self.gate = gate
-        self.journal = journal
+        self.books = books
+        self.poison_after = poison_after
         self._outbox = outbox
         self._hub: Hub | None = None
-        self._ended: dict[Ending, list[tuple[str, Release]]] = {}
+        self.in_process = True
+        self._started: list[str] = []
+        self._ended: dict[Ending | None, list[tuple[str, Release]]] = {}
         self._lock = threading.Lock()
 
-    def attach(self, hub: Hub | None) -> None:
-        """Use this event loop; ``None`` for pools that block."""
-        self._hub = hub
+    def attach(self, hub: Hub | None, *, in_process: bool) -> None:
+        """
+        Use this event loop.
+
+        Args:
+            hub: ``None`` for loops that block.
+            in_process: Bodies run in this very process: whatever kills them kills the books, so a run is written
+                down before it begins.
+        """
+        self._hub, self.in_process = hub, in_process
 
     def publish(self, note: DeadLetter | Confirmation, release: Release) -> None:
         """Publish a note, then release its message: in the loop where there is one, else before returning."""
@@ -62,19 +74,24 @@ class WorkerRuntime:
         self._outbox.submit(note, release_and_go_on)
         released.wait(_INLINE_WAIT)
 
-    def ended(self, message_id: str, ending: Ending, release: Release) -> None:
-        """Close a message's journal entry, then release it. With a loop, all of one turn go in one round trip."""
-        if self.journal is None:
+    def started(self, message_id: str) -> None:
+        """Count a run that begins."""
+        if not self.books.kept:
+            return
+        if self.in_process or self._hub is None:
+            self.books.write([message_id], {})
+        else:
+            self._note(lambda: self._started.append(message_id))
+
+    def ended(self, message_id: str, ending: Ending | None, release: Release) -> None:
+        """Write down the end of a run, then release its message; all of one turn of the loop go in one round trip."""
+        if not self.books.kept:
             release()
         elif self._hub is None:
-            self.journal.closed([message_id], ending)
+            self.books.write([], {ending: [message_id]})
             release()
         else:
-            with self._lock:
-                first = not self._ended
-                self._ended.setdefault(ending, []).append((message_id, release))
-            if first:
-                self._hub.call_soon(self._flush)
+            self._note(lambda: self._ended.setdefault(ending, []).append((message_id, release)))
 
     @property
     def unsettled(self) -> int:
@@ -86,11 +103,18 @@ class WorkerRuntime:
         self._flush()
         return self._outbox.drain(timeout)
 
+    def _note(self, add: Callable[[], None]) -> None:
+        with self._lock:
+            first = not self._started and not self._ended
+            add()
+        if first and self._hub is not None:
+            self._hub.call_soon(self._flush)
+
     def _flush(self) -> None:
         with self._lock:
+            started, self._started = self._started, []
             ended, self._ended = self._ended, {}
-        for ending, entries in ended.items():
-            if self.journal is not None:
-                self.journal.closed([message_id for message_id, _ in entries], ending)
+        self.books.write(started, {ending: [one for one, _ in entries] for ending, entries in ended.items()})
+        for entries in ended.values():
             for _, release in entries:
                 release()

@@ -7,6 +7,7 @@ import logging
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.concurrency.prefork import TaskPool as ProcessPool
 from celery.utils.imports import symbol_by_name
 from celery.worker.control import inspect_command
 
@@ -46,7 +47,7 @@ class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery i
 
     def start(self, consumer: Any) -> None:
         """The consumer has a connection: work through its loop from now on."""
-        self._runtime.attach(consumer.hub)
+        self._runtime.attach(consumer.hub, in_process=not isinstance(consumer.pool, ProcessPool))
 
     def stop(self, consumer: Any) -> None:
         """The consumer stops or reconnects."""

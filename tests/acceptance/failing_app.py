@@ -127,3 +127,25 @@ def autoretried() -> None:
 @app.task(name="opted_out", dead_letter=False)
 def opted_out() -> None:
     raise ValueError("nobody keeps this")
+
+
+@app.task(name="killer", reject_on_worker_lost=True)
+def killer(path: str, whom: str) -> None:
+    """Leaves a line per run, then takes its child or the whole worker down."""
+    with Path(path).open("a") as runs:
+        runs.write("run\n")
+    os.kill(os.getppid() if whom == "worker" else os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@app.task(name="never_ends", time_limit=1, acks_on_timeout=False)
+def never_ends(path: str) -> None:
+    with Path(path).open("a") as runs:
+        runs.write("run\n")
+    time.sleep(60)
+
+
+@app.task(name="bystander")
+def bystander(path: str, number: int) -> None:
+    with Path(path).open("a") as runs:
+        runs.write(f"{number}\n")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fluxora_tasks.errors import StoreUnavailable
-from fluxora_tasks.journal import Journal
+from fluxora_tasks.journal import _OPEN, Journal
 from fluxora_tasks.state import TIMEOUT, StateStore
 from fluxora_tasks.worker.gate import ReplayGate, Verdict, replay_key
 from tests.servers import StoreServer, free_port
@@ -116,15 +116,11 @@ def test_with_the_store_away_tasks_go_on_and_the_gap_is_counted(store: StoreServ
     with pytest.raises(StoreUnavailable):
         journal.counts()
     back = StateStore(store.state_url())
-    journal._open_script, journal._store = back.script(_source(journal)), back
+    journal._open_script, journal._store = back.script(_OPEN), back
     journal.opened("m3", "t")
     assert (journal.counts().sent, journal.counts().gaps) == (1, 2)
 
 
-def _source(journal: Journal) -> str:
-    from fluxora_tasks.journal import _OPEN
-
-    return _OPEN
 
 
 def test_scripts_survive_a_flush_of_the_server(state: StateStore, store: StoreServer) -> None:
