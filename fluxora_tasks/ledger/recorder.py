@@ -125,7 +125,13 @@ class Recorder:
             # the body must come as it is, not as a text guessed from its encoding
             channel.auto_decode = False
             session = _Session(connection, channel, is_amqp(connection))
-            consumer = Consumer(channel, [self._queue], on_message=lambda message: session.take(self._read(message)))
+            consumer = Consumer(
+                channel,
+                [self._queue],
+                on_message=lambda message: session.take(self._read(message)),
+                # one that cannot be decompressed arrives here, as it is
+                on_decode_error=lambda message, _error: session.take(self._read(message)),
+            )
             consumer.qos(prefetch_count=2 * self._batch)
             consumer.consume()
             yield session

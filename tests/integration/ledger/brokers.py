@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,15 +26,22 @@ def take(url: str, name: str = QUEUE) -> list[Any]:
 def count(url: str, name: str) -> int:
     """Messages that wait in a queue."""
     with Connection(url) as connection:
-        size: int = connection.default_channel.queue_declare(name, passive=True).message_count
-        return size
+        channel = connection.default_channel
+        if hasattr(channel, "_size"):  # Redis: a queue without messages is none
+            return int(channel._size(name))
+        return int(channel.queue_declare(name, passive=True).message_count)
 
 
 def put(url: str, name: str, body: bytes, **message: Any) -> None:
     """Send raw bytes to a queue."""
+    put_all(url, name, [(body, message)])
+
+
+def put_all(url: str, name: str, messages: Iterable[tuple[bytes, dict[str, Any]]]) -> None:
+    """Send raw messages, body and the rest, over one connection."""
     with channel_of(url) as channel:
-        prepared = channel.prepare_message(body, **message)
-        channel.basic_publish(prepared, exchange="", routing_key=name)
+        for body, rest in messages:
+            channel.basic_publish(channel.prepare_message(body, **rest), exchange="", routing_key=name)
 
 
 @contextmanager
