@@ -1,0 +1,1 @@
+"""How messages travel: what RabbitMQ and Redis do not do by themselves."""
