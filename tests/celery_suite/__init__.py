@@ -1,0 +1,1 @@
+"""Celery's own integration suite, run with and without us."""
