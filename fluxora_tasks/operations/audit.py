@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from fluxora_tasks.errors import BrokerUnavailable, ConfigurationError
 from fluxora_tasks.journal import Journal, JournalCounts, OpenEntry
@@ -129,5 +130,5 @@ def _holdings(app: Celery, dead_letter_queue: str) -> Holdings:
         try:
             connection.ensure_connection(max_retries=1, timeout=5)
             return holdings_of(app, connection, dead_letter_queue)
-        except (connection.connection_errors, connection.recoverable_connection_errors) as exc:
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors) as exc:
             raise BrokerUnavailable(f"the broker at {connection.as_uri()} does not answer: {exc}") from exc
