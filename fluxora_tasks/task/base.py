@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn
 
 from billiard.common import terminate_handler_fired
-from celery import Task
+from celery import Task, states
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from kombu.exceptions import OperationalError
 
@@ -37,6 +37,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     Attributes:
         retry_policy: Policy of this task; ``None``: the application's default.
         dead_letter: ``False``: failures of this task are not kept.
+        on_dead: What canvas learns of a failure. "report": error callbacks fire, the chain ends, a chord fails, as in
+            Celery. "park": the failure is stored but nobody is told; chain and chord wait for the replay.
     """
 
     abstract = True
@@ -47,6 +49,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
 
     retry_policy: ClassVar[RetryPolicy | None] = None
     dead_letter: ClassVar[bool] = True
+    on_dead: ClassVar[str] = "report"
 
     classifier: ClassVar[Classifier] = classify
 
@@ -81,6 +84,16 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         aborted = TaskAborted(qualified_name(type(error)), str(error))
         mark(aborted, Kind.EXCEPTION, self.attempt_for(aborted).first_at)
         raise aborted from error
+
+    @property
+    def backend(self) -> Any:
+        """The result backend; for a parked task one that keeps a failure to itself."""
+        backend = super().backend
+        return ParkingBackend(backend) if self.on_dead == "park" else backend
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend = value
 
     def policy(self) -> RetryPolicy:
         """The policy in force for this task."""
@@ -131,6 +144,24 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             mark(error, Kind.PUBLISH_FAILED, attempt.first_at)
             raise error from exc
         raise retry from error
+
+
+class ParkingBackend:
+    """A result backend that stores a failure without telling chord, chain and error callbacks."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def mark_as_failure(
+        self, task_id: str, exc: BaseException, traceback: Any = None, request: Any = None, store_result: bool = True,
+        call_errbacks: bool = True, state: str = states.FAILURE,
+    ) -> None:  # fmt: skip
+        """Store the result, and nothing else."""
+        if store_result:
+            self._backend.store_result(task_id, exc, state, traceback=traceback, request=request)
 
 
 def _not_called(error: Exception) -> bool:

@@ -20,6 +20,9 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     policy = options.get("retry_policy")
     if policy is not None and not isinstance(policy, RetryPolicy):
         raise ConfigurationError(f"task {name}: retry_policy takes a RetryPolicy; got {policy!r}")
+    on_dead = options.get("on_dead")
+    if on_dead not in (None, "report", "park"):
+        raise ConfigurationError(f"task {name}: on_dead takes 'report' or 'park'; got {on_dead!r}")
     dead_letter = options.get("dead_letter")
     if dead_letter is not None and not isinstance(dead_letter, bool):
         raise ConfigurationError(f"task {name}: dead_letter takes True or False; got {dead_letter!r}")

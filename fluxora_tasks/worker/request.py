@@ -26,6 +26,7 @@ from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
 from fluxora_tasks.task.outcome import had_its_retries
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
+from fluxora_tasks.worker.chord import can_repair, repair
 from fluxora_tasks.worker.gate import Verdict
 from fluxora_tasks.worker.runtime import WorkerRuntime
 from fluxora_tasks.worker.validation import Malformed, check_headers, check_payload
@@ -77,6 +78,8 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
         error = _error_of(exc_info)
+        if isinstance(error, TimeLimitExceeded) and not return_ok:
+            return None  # the pool calls on_timeout next; telling it here too would fire the error callbacks twice
         if state.should_terminate:
             self._strike_off()  # a cold shutdown is nobody's crash
         if isinstance(error, Retry):
@@ -240,12 +243,25 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         delivery = self._delivery
         publish_id = str(delivery.headers.get(PUBLISH_ID) or "")
         if self._runtime.gate.enter(delivery.dead_id, delivery.replay_no, publish_id) is Verdict.RUN:
+            self._repair_chord()
             return False
         logger.warning("dropping a second copy of replay %d of dead letter %s", delivery.replay_no, delivery.dead_id)
         task_ready(self)
         self._already_revoked = True
         self.acknowledge()
         return True
+
+    def _repair_chord(self) -> None:
+        """A chord that failed by this message's failure waits for it again."""
+        if not (self.chord and self.group):
+            return
+        try:
+            if can_repair(self.task.backend):
+                repair(self.task.backend, self.id, self.group, self.group_index)
+            else:
+                logger.warning("replay of a chord's member on a backend without repair: the body will not run")
+        except Exception:
+            logger.exception("repairing a chord failed; its member runs on its own")
 
     def _is_poison(self) -> bool:
         runs, runtime = self._runtime.books.unfinished_runs(self._message_id), self._runtime

@@ -149,3 +149,36 @@ def never_ends(path: str) -> None:
 def bystander(path: str, number: int) -> None:
     with Path(path).open("a") as runs:
         runs.write(f"{number}\n")
+
+
+def _needs(path: str, value: Any) -> Any:
+    if not Path(path).exists():
+        raise ValueError("not repaired")
+    return value
+
+
+@app.task(name="add_one")
+def add_one(number: int) -> int:
+    return number + 1
+
+
+@app.task(name="add_when_repaired")
+def add_when_repaired(number: int, path: str) -> int:
+    return int(_needs(path, number + 10))
+
+
+@app.task(name="add_when_repaired_parked", on_dead="park")
+def add_when_repaired_parked(number: int, path: str) -> int:
+    return int(_needs(path, number + 10))
+
+
+@app.task(name="total")
+def total(numbers: list[int]) -> list[int]:
+    return numbers
+
+
+@app.task(name="note")
+def note(*args: Any, path: str, what: str) -> None:
+    """A callback or error callback: leaves a line."""
+    with Path(path).open("a") as lines:
+        lines.write(f"{what}\n")
