@@ -1,4 +1,4 @@
-"""Messages that the broker itself dead-lettered: delivery limit, time to live, overflow, reject (pure).
+"""Messages that the broker itself dead-lettered: delivery limit, time to live, overflow, reject.
 
 RabbitMQ puts them into the dead-letter queue as they were, with an ``x-death`` header that tells the way.
 """
@@ -18,6 +18,7 @@ from fluxora_tasks.deadletter.identity import (
     failure_id_for,
     new_id,
 )
+from fluxora_tasks.transport.amqp_delay import is_delay_queue
 
 _REASONS: Final = {
     "rejected": "rejected without requeue",
@@ -25,9 +26,6 @@ _REASONS: Final = {
     "maxlen": "queue was full",
     "delivery_limit": "delivered too often without an end",
 }
-
-#: A broker-side delay is a queue whose messages expire; that is not where the message died.
-_DELAY: Final = "expired"
 
 
 def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
@@ -48,7 +46,7 @@ def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
         message_id=message_id,
         run_id=run_id,
         replay_no=_count(headers.get(REPLAY_NO)),
-        kind=Kind.BROKER_DLQ,
+        kind=_kind(reason, headers),
         task=task,
         task_id=task_id,
         queue=queue,
@@ -61,11 +59,21 @@ def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
     )
 
 
+def _kind(reason: str, headers: Mapping[str, Any]) -> Kind:
+    """The kind; a time to live is the task's own only where the task has one."""
+    if reason == "delivery_limit":
+        return Kind.DELIVERY_LIMIT
+    if reason == "expired" and headers.get("expires"):
+        return Kind.EXPIRED
+    return Kind.BROKER_DLQ
+
+
 def _death(value: object) -> Mapping[str, Any] | None:
-    """The entry that tells where the message died: the newest one that is not a delay."""
+    """The entry that tells where the message died: the newest one. Delay queues are only passed through."""
     entries = [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
     named = [entry for entry in entries if entry.get("queue")]
-    return next((entry for entry in named if entry.get("reason") != _DELAY), named[0] if named else None)
+    died = (entry for entry in named if not is_delay_queue(str(entry["queue"])))
+    return next(died, named[0] if named else None)
 
 
 def _text(value: object) -> str:

@@ -45,7 +45,7 @@ def test_it_tells_where_and_why() -> None:
     letter = known([death()], {"id": "t1", "task": "demand.ingest"})
 
     assert (letter.kind, letter.queue, letter.exchange, letter.routing_key) == (
-        Kind.BROKER_DLQ,
+        Kind.DELIVERY_LIMIT,
         "demand",
         "tasks",
         "demand.key",
@@ -56,11 +56,30 @@ def test_it_tells_where_and_why() -> None:
     assert letter.payload.body == b"body"
 
 
-def test_a_delay_queue_is_not_where_it_died() -> None:
-    """Broker-side delays are queues whose messages expire; they are passed over."""
-    letter = known([death("expired", "celery_delayed_3"), death("rejected", "demand")])
+@pytest.mark.parametrize(
+    ("reason", "headers", "kind"),
+    [
+        ("delivery_limit", {}, Kind.DELIVERY_LIMIT),
+        ("expired", {"expires": "2000-06-05T10:59:59+00:00"}, Kind.EXPIRED),
+        # a time to live of the queue, not of the task
+        ("expired", {"expires": None}, Kind.BROKER_DLQ),
+        ("expired", {}, Kind.BROKER_DLQ),
+        ("maxlen", {"expires": "2000-06-05T10:59:59+00:00"}, Kind.BROKER_DLQ),
+        ("rejected", {}, Kind.BROKER_DLQ),
+        ("a reason of a later release", {}, Kind.BROKER_DLQ),
+    ],
+)
+def test_the_kind_follows_from_the_reason(reason: str, headers: dict[str, Any], kind: Kind) -> None:
+    """Each reason of the broker has its kind."""
+    assert known([death(reason)], headers).kind is kind
 
-    assert letter.queue == "demand"
+
+@pytest.mark.parametrize("delay", ["celery_delayed_3", "mine_celery_delayed_3", "fluxora.delay.64ms"])
+def test_a_delay_queue_is_not_where_it_died(delay: str) -> None:
+    """Messages expire in delay queues on their way; those are passed over, wherever they stand."""
+    entries = [death("expired", delay), death("expired", "demand"), death("expired", "fluxora.delay.to.demand")]
+
+    assert known(entries).queue == "demand"
 
 
 def test_an_expired_message_died_where_it_expired() -> None:
