@@ -20,18 +20,28 @@ logger = logging.getLogger(__name__)
 _DRAIN: Final = 5.0
 
 
-class PreparationStep(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped
+class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Puts capture before the application's consumer, and lets pool children share what was loaded before the fork.
 
     A collection in a child writes to every object it visits and so copies its page; frozen objects are not visited.
     Measured with two children: 87 MB for plain Celery, 76 MB with this library and the freeze (sum of PSS).
+    Nothing is frozen for pools that do not fork, nor beyond the worker: what is frozen is never collected.
     """
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         worker.consumer_cls = capturing_consumer(symbol_by_name(worker.consumer_cls))
-        gc.collect()
-        gc.freeze()
+        self._freezes = issubclass(worker.pool_cls, ProcessPool)
+        if self._freezes:
+            gc.collect()
+            gc.freeze()
+
+    def stop(self, worker: Any) -> None:
+        """The worker ends; a program that embeds it goes on."""
+        if self._freezes:
+            gc.unfreeze()
+
+    terminate = stop
 
 
 class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
