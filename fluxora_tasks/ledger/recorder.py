@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from kombu import Connection, Consumer, Queue
+from kombu import Connection, Queue
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import (
@@ -27,34 +26,29 @@ from fluxora_tasks.deadletter.envelope import (
     Payload,
     decode,
 )
-from fluxora_tasks.deadletter.topology import is_amqp
 from fluxora_tasks.errors import EnvelopeUnreadable, LedgerUnavailable
+from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
 from fluxora_tasks.ledger.native import broker_dead_letter
+from fluxora_tasks.ledger.redis_intake import RedisIntake, is_served
 from fluxora_tasks.ledger.replay import Replayer
 from fluxora_tasks.ledger.repository import Ledger
 
 logger = logging.getLogger(__name__)
 
-#: Seconds: a look at ``stop`` while nothing arrives · first and longest pause while a part is away.
-_IDLE: Final = 0.5
+#: Seconds of the first and of the longest pause while a part is away.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A raw message that is no note, with the reason."""
+    """A message that is no note, with the reason."""
 
     payload: Payload
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """A message and what it says; read once, so that a minted id survives a second try."""
-
-    message: Any
-    note: DeadLetter | Confirmation | _Unreadable
+_Read = DeadLetter | Confirmation | _Unreadable
 
 
 class Recorder:
@@ -106,77 +100,71 @@ class Recorder:
 
     def _consume(self, stop: threading.Event) -> None:
         """One connection's life."""
-        with self._open() as session:
+        with self._open() as intake:
             self._broker.is_back()
             while not stop.is_set():
-                self._collect(session, stop)
-                if session.waiting:
-                    self._record(session, stop)
+                self._collect(intake, stop)
+                if intake.waiting:
+                    self._record(intake, stop)
                 self._sweep_when_due()
 
     @contextmanager
-    def _open(self) -> Iterator[_Session]:
+    def _open(self) -> Iterator[Intake[_Read]]:
         connection = self._template.clone()
         try:
             connection.ensure_connection(
                 max_retries=1, interval_start=0.1, interval_step=0, reraise_as_library_errors=False
             )
-            channel = connection.channel()
-            # the body must come as it is, not as a text guessed from its encoding
-            channel.auto_decode = False
-            session = _Session(connection, channel, is_amqp(connection))
-            consumer = Consumer(
-                channel,
-                [self._queue],
-                on_message=lambda message: session.take(self._read(message)),
-                # one that cannot be decompressed arrives here, as it is
-                on_decode_error=lambda message, _error: session.take(self._read(message)),
-            )
-            consumer.qos(prefetch_count=2 * self._batch)
-            consumer.consume()
-            yield session
+            intake = self._intake(connection)
+            try:
+                yield intake
+            finally:
+                intake.close()
         finally:
             connection.release()
 
-    def _collect(self, session: _Session, stop: threading.Event) -> None:
+    def _intake(self, connection: Connection) -> Intake[_Read]:
+        if is_served(connection.default_channel):
+            return RedisIntake(connection, self._queue, prefetch=self._batch, read=self._read, unreadable=_Unreadable)
+        return ConsumerIntake(connection, self._queue, prefetch=2 * self._batch, read=self._read)
+
+    def _collect(self, intake: Intake[_Read], stop: threading.Event) -> None:
         """Wait for a first message, then for more until the batch is full or has lingered."""
-        deadline = time.monotonic() + (self._linger if session.waiting else _IDLE)
-        had_any = bool(session.waiting)
-        while len(session.waiting) < self._batch and not stop.is_set():
+        had_any = bool(intake.waiting)
+        deadline = time.monotonic() + (self._linger if had_any else GLANCE)
+        while len(intake.waiting) < self._batch and not stop.is_set():
             left = deadline - time.monotonic()
-            if left <= 0 or not session.drain(left):
+            if left <= 0 or not intake.drain(left):
                 return
-            if not had_any and session.waiting:
+            if not had_any:
                 had_any, deadline = True, time.monotonic() + self._linger
 
-    def _record(self, session: _Session, stop: threading.Event) -> None:
+    def _record(self, intake: Intake[_Read], stop: threading.Event) -> None:
         """Store the oldest messages, wait for the ledger if need be, acknowledge."""
-        received = session.oldest(self._batch)
+        received = first_of(intake.waiting, self._batch)
         while True:
             try:
                 self._store_all(received)
             except LedgerUnavailable as exc:
-                session.breathe(self._store.is_away(exc), stop)
+                intake.breathe(self._store.is_away(exc), stop)
                 if stop.is_set():
                     return
             else:
                 break
         self._store.is_back()
-        session.acknowledge(len(received))
+        intake.acknowledge(len(received))
         self._tell(received)
 
-    def _store_all(self, received: Sequence[_Received]) -> None:
+    def _store_all(self, received: Sequence[_Read]) -> None:
         for item in received:
-            if isinstance(item.note, _Unreadable):
-                self._ledger.park(item.note.payload, item.note.error)
-        notes = [item.note for item in received if not isinstance(item.note, _Unreadable)]
-        if notes:
-            report = self._ledger.ingest(notes)
-            if report.parked or report.dropped:
-                logger.warning("recorder.odd_notes parked=%d dropped=%d", report.parked, report.dropped)
+            if isinstance(item, _Unreadable):
+                self._ledger.park(item.payload, item.error)
+        notes = [item for item in received if not isinstance(item, _Unreadable)]
+        if notes and (parked := self._ledger.ingest(notes).parked):
+            logger.warning("recorder.parked notes=%d", parked)
 
-    def _tell(self, received: Sequence[_Received]) -> None:
-        ids = [item.note.message_id for item in received if isinstance(item.note, DeadLetter)]
+    def _tell(self, received: Sequence[_Read]) -> None:
+        ids = [item.message_id for item in received if isinstance(item, DeadLetter)]
         if self._on_recorded is None or not ids:
             return
         try:
@@ -184,14 +172,13 @@ class Recorder:
         except Exception:
             logger.exception("recorder.listener_failed messages=%d", len(ids))
 
-    def _read(self, message: Any) -> _Received:
+    def _read(self, payload: Payload) -> _Read:
         """What a raw message says."""
-        payload = _payload_of(message)
         try:
-            return _Received(message, self._note_of(payload))
+            return self._note_of(payload)
         except (EnvelopeUnreadable, RecursionError) as exc:
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
-            return _Received(message, _Unreadable(payload, f"{type(exc).__name__}: {exc}"))
+            return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
 
     def _note_of(self, payload: Payload) -> DeadLetter | Confirmation:
         if payload.content_type not in (DEAD_LETTER_TYPE, CONFIRMATION_TYPE):
@@ -217,47 +204,6 @@ class Recorder:
             replayer.sweep()
 
 
-class _Session:
-    """One connection, and the messages that came over it and are not acknowledged yet, oldest first."""
-
-    def __init__(self, connection: Connection, channel: Any, amqp: bool) -> None:
-        self._connection, self._channel, self._amqp = connection, channel, amqp
-        self.waiting: deque[_Received] = deque()
-        self.take = self.waiting.append
-
-    def drain(self, timeout: float) -> bool:
-        """Let at least one message in; ``False`` if none came in time."""
-        if self._amqp:
-            self._connection.heartbeat_check()
-        try:
-            self._connection.drain_events(timeout=timeout)
-        except TimeoutError:
-            return False
-        return True
-
-    def oldest(self, count: int) -> list[_Received]:
-        """The first messages that wait."""
-        return [self.waiting[place] for place in range(min(count, len(self.waiting)))]
-
-    def acknowledge(self, count: int) -> None:
-        """Settle the first ``count`` messages; AMQP takes one word for all of them."""
-        settled = [self.waiting.popleft().message for _ in range(count)]
-        if self._amqp:
-            settled[-1].ack(multiple=True)
-            return
-        for message in settled:
-            message.ack()
-
-    def breathe(self, pause: float, stop: threading.Event) -> None:
-        """Wait, and keep an AMQP connection alive meanwhile; its prefetch bounds what arrives."""
-        end = time.monotonic() + pause
-        while not stop.is_set() and (left := end - time.monotonic()) > 0:
-            if self._amqp:
-                self.drain(min(left, _IDLE))
-            else:
-                stop.wait(left)
-
-
 class _Part:
     """Whether a part is away: one line when it goes, one when it comes back, and growing pauses between."""
 
@@ -277,20 +223,6 @@ class _Part:
         if self._pause:
             logger.warning("recorder.%s_back", self._name)
         self._pause = 0.0
-
-
-def _payload_of(message: Any) -> Payload:
-    body = message.body
-    if isinstance(body, str):
-        body = body.encode("utf-8", "surrogatepass")
-    properties = {name: value for name, value in message.properties.items() if name != "application_headers"}
-    return Payload(
-        body=bytes(body or b""),
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        headers=message.headers,
-        properties=properties,
-    )
 
 
 def _one_line(exc: BaseException) -> str:
