@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,11 +12,16 @@ from fluxora_tasks.settings import Settings
 
 
 def main(state_dir: Path) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     stack = Stack(Settings(state_dir=state_dir), app="tests.apps.plain", flower_port=0)
     stack.start()
-    print(json.dumps(stack.pids), flush=True)
-    stack.wait()
-    stack.stop()
+    try:
+        print(json.dumps(stack.pids), flush=True)
+        stack.wait()
+    except KeyboardInterrupt:
+        pass  # a signal that came before the waiting
+    finally:
+        stack.stop()
 
 
 if __name__ == "__main__":
