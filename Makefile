@@ -29,7 +29,7 @@ unit integration acceptance docs: $(VENV)/.development
 chaos: $(VENV)/.development  ## The long form of the runs in which processes are killed.
 	FLUXORA_TEST_CHAOS=long $(BIN)/python -m pytest -m chaos
 
-bench: $(VENV)/.runtime  ## What it costs beside plain Celery.
+bench: $(VENV)/.development  ## What it costs beside plain Celery.
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.development  ## Pin every dependency anew.
