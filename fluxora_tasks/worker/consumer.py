@@ -19,6 +19,7 @@ from kombu.exceptions import ContentDisallowed
 
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.task.tracing import trace_bodies
 from fluxora_tasks.worker.capture import Delivery, Reason, dead_letter
 from fluxora_tasks.worker.request import queue_of
 from fluxora_tasks.worker.runtime import WorkerRuntime
@@ -55,6 +56,11 @@ class Capturing:
         kind = Kind.CONTENT_REFUSED if isinstance(exc, ContentDisallowed) else getattr(exc, "kind", Kind.NOT_A_TASK)
         self._bury(message, kind, exc)
         self._report(lambda: signals.task_rejected.send(sender=self, message=message, exc=exc))
+
+    def update_strategies(self) -> None:
+        """Celery builds the tracers of pools that run bodies in this process."""
+        super().update_strategies()  # type: ignore[misc]
+        trace_bodies(self.app, self.hostname)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler; what it does not foresee ends the message, not the worker."""

@@ -6,12 +6,13 @@ import gc
 import logging
 from typing import Any, Final
 
-from celery import bootsteps
+from celery import bootsteps, current_app, signals
 from celery.concurrency.prefork import TaskPool as ProcessPool
 from celery.utils.imports import symbol_by_name
 from celery.worker.control import inspect_command
 
 from fluxora_tasks.task.base import adopt
+from fluxora_tasks.task.tracing import copy_lean_code, trace_bodies
 from fluxora_tasks.worker.consumer import capturing_consumer
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _DRAIN: Final = 5.0
 
 
 class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
-    """Puts capture before the application's consumer, and lets pool children share what was loaded before the fork.
+    """Puts capture before the application's consumer, makes failures light, lets children share what was loaded.
 
     A collection in a child writes to every object it visits and so copies its page; frozen objects are not visited.
     Measured with two children: 87 MB for plain Celery, 76 MB with this library and the freeze (sum of PSS).
@@ -31,6 +32,8 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         worker.consumer_cls = capturing_consumer(symbol_by_name(worker.consumer_cls))
+        copy_lean_code(True)
+        signals.worker_process_init.connect(_trace_in_child, dispatch_uid="fluxora.trace")
         self._freezes = issubclass(worker.pool_cls, ProcessPool)
         if self._freezes:
             gc.collect()
@@ -38,10 +41,18 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
 
     def stop(self, worker: Any) -> None:
         """The worker ends; a program that embeds it goes on."""
+        copy_lean_code(False)
         if self._freezes:
             gc.unfreeze()
 
     terminate = stop
+
+
+def _trace_in_child(sender: Any = None, **_: Any) -> None:
+    """A pool process has built its tracers."""
+    app = current_app._get_current_object()
+    if hasattr(app, "fluxora"):
+        trace_bodies(app, str(sender))
 
 
 class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
