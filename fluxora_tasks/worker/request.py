@@ -257,7 +257,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             return
         try:
             if can_repair(self.task.backend):
-                repair(self.task.backend, self.id, self.group, self.group_index)
+                repair(self.task.backend, self.group)
             else:
                 logger.warning("replay of a chord's member on a backend without repair: the body will not run")
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 from collections.abc import Callable, Iterator
@@ -88,6 +89,7 @@ def bench(broker_url: str, pool: str, store: Any, celery_processes: CeleryProces
     assert extension.journal is not None
     yield Bench(client, dead, worker, extension.journal, broker_url)
     dead.close()
+    gc.collect()  # results unsubscribe when they are collected: while the store is there to hear it
     client.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def client(broker_url: str, store: Any) -> Iterator[Celery]:
     client = Celery("client")
     install(client, Settings(broker_url=broker_url, redis_url=store.state_url(2), result_backend=store.broker_url(1)))
     yield client
+    gc.collect()  # results unsubscribe when they are collected: while the store is there to hear it
     client.close()
 
 
