@@ -8,7 +8,7 @@ Celery in child and main process together, 270 µs here, and 1.1 KB.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from types import CodeType, TracebackType
 from typing import Any, Final
 
@@ -72,7 +72,7 @@ class LeanCode(einfo._Code):  # type: ignore[misc]  # billiard is untyped
         return LeanCode.__new__, (LeanCode,), {**self.__dict__, "_code": None}
 
     @property
-    def co_positions(self) -> Callable[[], Iterator[tuple[int | None, ...]]]:
+    def co_positions(self) -> Callable[[], Iterable[tuple[int | None, ...]]]:
         """Of the function; unknown in another process."""
         return self._code.co_positions if self._code is not None else lambda: itertools.repeat(_NOWHERE)
 
