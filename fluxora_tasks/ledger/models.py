@@ -107,6 +107,7 @@ class DeadLetterRow(Base):
     ``suspect``: a failure of the current replay asks for quarantine.
     ``conflict``: the current replay both failed and succeeded.
     ``kept_key``, ``shown_key``: place in order of the failure whose message is kept, and of the one that is shown.
+    ``exception_name``: the last part of ``exception_type``.
     ``attempts``: runs of the body; ``failures``: the ends of a message's life, which are rows of dead_attempts.
     """
 
@@ -136,6 +137,7 @@ class DeadLetterRow(Base):
     exchange: Mapped[str] = mapped_column(_Name)
     routing_key: Mapped[str] = mapped_column(_Name)
     exception_type: Mapped[str] = mapped_column(_Name)
+    exception_name: Mapped[str] = mapped_column(_Name)
     worker: Mapped[str] = mapped_column(_Label)
     group_id: Mapped[str | None] = mapped_column(_Id)
     content_type: Mapped[str | None] = mapped_column(_Label)
@@ -149,10 +151,14 @@ class DeadLetterRow(Base):
     body: Mapped[bytes]
 
     __table_args__ = (
-        Index(None, "last_failed_at", "id"),
-        Index(None, "status", "last_failed_at", "id"),
-        Index(None, "task", "last_failed_at", "id"),
-        Index(None, "message_id"),
+        # pages and totals of a filter follow one of these; the status rides along, as it is nearly always asked
+        Index("ix_dead_letters_newest", "last_failed_at", "id", "status"),
+        Index("ix_dead_letters_status", "status", "last_failed_at", "id"),
+        Index("ix_dead_letters_task", "task", "last_failed_at", "id", "status"),
+        Index("ix_dead_letters_queue", "queue", "last_failed_at", "id", "status"),
+        Index("ix_dead_letters_kind", "kind", "last_failed_at", "id", "status"),
+        Index("ix_dead_letters_exception", "exception_name", "last_failed_at", "id", "status"),
+        Index("ix_dead_letters_message", "message_id"),
     )
 
 

@@ -140,7 +140,8 @@ def kept_columns(entry: Entry) -> dict[str, Any]:
 
 def shown_columns(entry: Entry) -> dict[str, Any]:
     """The columns that follow the newest failure of a record."""
-    return {"shown_key": entry.key, **entry.texts}
+    name = entry.texts["exception_type"].rpartition(".")[2]
+    return {"shown_key": entry.key, "exception_name": name, **entry.texts}
 
 
 def as_json(value: Any) -> str:

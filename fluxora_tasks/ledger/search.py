@@ -192,7 +192,6 @@ _COLUMNS: Final = {
     "kind": _row.kind,
     "task": _row.task,
     "queue": _row.queue,
-    "exception": _row.exception_type,
 }
 
 
@@ -200,13 +199,22 @@ def _term(connection: Connection, term: Term) -> ColumnElement[bool]:
     value = storable(term.value, NAME_LENGTH)
     if term.field == "id":
         return _begins(connection, _row.id, value)
-    column = _COLUMNS[term.field]
     pieces = value.split("*") if term.is_wild else [value]
-    whole = _fits(connection, column, pieces)
-    if term.field != "exception" or "." in value:
-        return whole
-    # the name alone means that of any module: ValueError is builtins.ValueError, too
-    return or_(whole, _fits(connection, column, ["", f".{pieces[0]}", *pieces[1:]]))
+    if term.field == "exception":
+        return _exception(connection, pieces)
+    return _fits(connection, _COLUMNS[term.field], pieces)
+
+
+def _exception(connection: Connection, pieces: Sequence[str]) -> ColumnElement[bool]:
+    """A qualified name, or the name alone: ``ValueError`` means that of any module."""
+    whole, name = _row.exception_type, _row.exception_name
+    is_qualified = any("." in piece for piece in pieces)
+    if len(pieces) > 1:
+        fits = _fits(connection, whole, pieces)
+        return fits if is_qualified else or_(fits, _fits(connection, name, pieces))
+    # the name has an index
+    short = name == pieces[0].rpartition(".")[2]
+    return and_(short, whole == pieces[0]) if is_qualified else short
 
 
 def _begins(connection: Connection, column: Any, start: str) -> ColumnElement[bool]:

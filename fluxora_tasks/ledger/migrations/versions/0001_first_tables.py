@@ -14,6 +14,15 @@ depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_LISTS = (
+    ("newest", "last_failed_at", "id", "status"),
+    ("status", "status", "last_failed_at", "id"),
+    ("task", "task", "last_failed_at", "id", "status"),
+    ("queue", "queue", "last_failed_at", "id", "status"),
+    ("kind", "kind", "last_failed_at", "id", "status"),
+    ("exception", "exception_name", "last_failed_at", "id", "status"),
+    ("message", "message_id"),
+)
 
 
 def upgrade() -> None:
@@ -60,6 +69,7 @@ def upgrade() -> None:
         sa.Column("exchange", _indexed(512), nullable=False),
         sa.Column("routing_key", _indexed(512), nullable=False),
         sa.Column("exception_type", _indexed(512), nullable=False),
+        sa.Column("exception_name", _indexed(512), nullable=False),
         sa.Column("worker", sa.String(length=255), nullable=False),
         sa.Column("group_id", _indexed(64), nullable=True),
         sa.Column("content_type", sa.String(length=255), nullable=True),
@@ -73,10 +83,8 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
     )
-    op.create_index("ix_dead_letters_last_failed_at_id", "dead_letters", ["last_failed_at", "id"])
-    op.create_index("ix_dead_letters_message_id", "dead_letters", ["message_id"])
-    op.create_index("ix_dead_letters_status_last_failed_at_id", "dead_letters", ["status", "last_failed_at", "id"])
-    op.create_index("ix_dead_letters_task_last_failed_at_id", "dead_letters", ["task", "last_failed_at", "id"])
+    for name, *columns in _LISTS:
+        op.create_index(f"ix_dead_letters_{name}", "dead_letters", columns)
     op.create_table(
         "failed_imports",
         sa.Column("seq", _SERIAL, autoincrement=True, nullable=False),
