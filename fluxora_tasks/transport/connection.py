@@ -20,7 +20,7 @@ _TRANSPORTS: Final = {
 }
 
 
-class DurableConnection(Connection):  # type: ignore[misc]  # kombu is untyped
+class DurableConnection(Connection):
     """kombu's connection, whose transport is ours where the address is that of a Redis."""
 
     def get_transport_cls(self) -> Any:

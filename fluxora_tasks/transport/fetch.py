@@ -127,7 +127,7 @@ class Fetcher:
         free = qos.can_consume_max_estimate()
         if free is None:
             return 0 if self.taken else _UNLIMITED
-        return min(free - len(self.taken), _MOST)
+        return min(int(free) - len(self.taken), _MOST)
 
     def _connected(self, cycle: Any) -> None:
         """The fetching connection is new, or new to the loop."""
