@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint types imports unit integration acceptance docs bench chaos lock clean
+.PHONY: demo test lint types imports unit integration acceptance docs bench chaos celery-suite lock clean
 
 demo: $(VENV)/.runtime  ## Install, run the whole way on real data, print the report.
 	$(BIN)/fluxora demo
@@ -31,6 +31,9 @@ chaos: $(VENV)/.development  ## The long form of the runs in which processes are
 
 bench: $(VENV)/.development  ## What it costs beside plain Celery.
 	$(BIN)/python -m benchmarks
+
+celery-suite: $(VENV)/.development  ## Celery's own integration suite, with install(app) and without; an hour.
+	$(BIN)/python -m tests.celery_suite.run
 
 lock: $(VENV)/.development  ## Pin every dependency anew.
 	$(BIN)/pip install -q uv
