@@ -16,7 +16,7 @@ from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
 from fluxora_tasks.ledger.fold import audit_columns, standing_columns
-from fluxora_tasks.ledger.ingest import STANDING, standing_of
+from fluxora_tasks.ledger.ingest import STANDING, lock_items, standing_of
 from fluxora_tasks.ledger.models import AnyRow, AuditEventRow, DeadLetterRow, ReplayItemRow
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
@@ -86,6 +86,7 @@ def decide(
 def mark_issued(connection: Connection, item_ids: Sequence[str], *, now: datetime) -> None:
     """Note that the broker has the messages; one that was answered meanwhile stays as it is."""
     if item_ids:
+        lock_items(connection, _item.id.in_(item_ids))
         connection.execute(
             update(_item).where(_item.id.in_(item_ids), _item.state == "claimed").values(state="issued", issued_at=now)
         )
@@ -119,14 +120,15 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
     Each gets a new publish id: should the first copy exist after all, the workers drop the second. With the old
     one they would take it for a redelivery and run both.
     """
-    exhausted: list[AnyRow] = []
-    stuck: list[AnyRow] = []
-    for item in connection.execute(_stuck(before, limit)):
-        (exhausted if item.tries >= MOST_TRIES else stuck).append(item)
-    for item in exhausted:
-        release(connection, item.id, f"publish failed {MOST_TRIES} times", now=now)
-    rows = _locked(connection, [item.dead_letter_id for item in stuck], *_VERSIONED, *_MESSAGE)
-    fresh = [{**item._mapping, "publish_id": new_id()} for item in stuck]
+    is_stuck = (_item.active, _item.state == "claimed", _item.tried_at < before)
+    query = select(_item.dead_letter_id).where(*is_stuck).order_by(_item.tried_at).limit(limit)
+    rows = _locked(connection, list(connection.execute(query).scalars()), *_VERSIONED, *_MESSAGE)
+    # asked again, now that nobody else can change them
+    stuck = connection.execute(select(_item).where(*is_stuck, _item.dead_letter_id.in_(rows))).all()
+    for item in stuck:
+        if item.tries >= MOST_TRIES:
+            release(connection, item.id, f"publish failed {MOST_TRIES} times", now=now)
+    fresh = [{**item._mapping, "publish_id": new_id()} for item in stuck if item.tries < MOST_TRIES]
     if fresh:
         connection.execute(
             update(_item)
@@ -134,7 +136,7 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
             .values(publish_id=bindparam("fresh_id"), tries=_item.tries + 1, tried_at=now),
             [{"item_id": item["id"], "fresh_id": item["publish_id"]} for item in fresh],
         )
-    return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh if item["dead_letter_id"] in rows]
+    return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
 
 
 class _System:
@@ -278,14 +280,4 @@ def _change(
     connection.execute(
         insert(AuditEventRow),
         [audit_columns(now, row.id, event, before.status, after, **texts) for row, before, after in changes],
-    )
-
-
-def _stuck(before: datetime, limit: int) -> Any:
-    return (
-        select(_item)
-        .where(_item.active, _item.state == "claimed", _item.tried_at < before)
-        .order_by(_item.tried_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
     )

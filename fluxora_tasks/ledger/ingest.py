@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
 from fluxora_tasks.ledger.bulk import insert_all, insert_new
@@ -113,6 +113,13 @@ def standing_of(row: AnyRow) -> Standing:
     )
 
 
+def lock_items(connection: Connection, condition: ColumnElement[bool]) -> None:
+    """Lock rows of replays, always in the same order, so that two who need several never wait for each other."""
+    item = ReplayItemRow
+    order = (item.dead_letter_id, item.replay_no)
+    connection.execute(select(item.id).where(condition).order_by(*order).with_for_update()).all()
+
+
 def _insert_records(
     connection: Connection, news: Mapping[str, News], writes: _Writes, now: datetime, cap: int
 ) -> set[str]:
@@ -189,6 +196,9 @@ def _end_replays(connection: Connection, notes: Iterable[DeadLetter | Confirmati
     for note in notes:
         if note.replay_no:
             ended[type(note)].add((note.dead_id, note.replay_no))
+    touched = {dead_id for numbers in ended.values() for dead_id, _ in numbers}
+    if touched:
+        lock_items(connection, ReplayItemRow.dead_letter_id.in_(touched))
     _end(connection, ended[DeadLetter] - ended[Confirmation], "failed", now)
     _end(connection, ended[Confirmation], "succeeded", now)
 

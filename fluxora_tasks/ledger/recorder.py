@@ -26,7 +26,7 @@ from fluxora_tasks.deadletter.envelope import (
     Payload,
     decode,
 )
-from fluxora_tasks.errors import EnvelopeUnreadable, LedgerUnavailable
+from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
 from fluxora_tasks.ledger.native import broker_dead_letter
 from fluxora_tasks.ledger.redis_intake import RedisIntake, is_served
@@ -176,7 +176,7 @@ class Recorder:
         """What a raw message says."""
         try:
             return self._note_of(payload)
-        except (EnvelopeUnreadable, RecursionError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it is kept and stops no other
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
             return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
 

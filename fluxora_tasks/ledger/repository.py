@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Payload, content_type_of, encode
+from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger import claims, search
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
@@ -31,8 +31,9 @@ from fluxora_tasks.ledger.rows import (
 )
 from fluxora_tasks.ledger.standing import Status
 
-#: Notes per transaction at most, and records per action; bounds the parameters of one statement.
+#: Notes and bytes of bodies per transaction, at most (one note more); bounds one statement.
 BATCH: Final = 500
+BATCH_BYTES: Final = 16 * 1024 * 1024
 
 #: Claims taken up again at once.
 _RETAKEN: Final = 100
@@ -67,11 +68,11 @@ class Ledger:
         One that cannot be stored is parked in failed_imports and stops no other.
 
         Raises:
-            LedgerUnavailable: nothing of the batch that failed is stored; earlier ones of 500 are.
+            LedgerUnavailable: nothing of the batch that failed is stored; earlier batches are.
         """
         report = IngestReport()
-        for start in range(0, len(notes), BATCH):
-            report += self._ingest_batch(notes[start : start + BATCH])
+        for batch in _batches(notes):
+            report += self._ingest_batch(batch)
         return report
 
     def park(self, payload: Payload, error: str) -> None:
@@ -184,13 +185,15 @@ class Ledger:
         return report + self._ingest_halving(storables) if storables else report
 
     def _ingest_halving(self, notes: Sequence[Note]) -> IngestReport:
-        """All in one transaction; where the database refuses a row, halve until it stands alone."""
+        """All in one transaction; if that cannot be done, halve until the note in the way stands alone."""
         try:
             with writing(self._engine) as connection:
                 return ingest(connection, notes, now=self._clock.now(), cap=self._cap)
-        except (DataError, IntegrityError, StatementError, UnstorableNote, OverflowError) as exc:
+        except LedgerUnavailable:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever one note does, it stops no other
             if len(notes) == 1:
-                return self._park_note(notes[0], str(exc))
+                return self._park_note(notes[0], str(getattr(exc, "orig", exc)))
         middle = len(notes) // 2
         return self._ingest_halving(notes[:middle]) + self._ingest_halving(notes[middle:])
 
@@ -216,6 +219,18 @@ class Ledger:
             "properties": properties,
             "body": payload.body,
         }
+
+
+def _batches(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:
+    start = size = 0
+    for place, note in enumerate(notes):
+        if place - start == BATCH or size > BATCH_BYTES:
+            yield notes[start:place]
+            start, size = place, 0
+        if isinstance(note, DeadLetter):
+            size += len(note.payload.body)
+    if start < len(notes):
+        yield notes[start:]
 
 
 def _check(note: Note) -> None:

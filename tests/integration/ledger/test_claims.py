@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine
@@ -224,3 +225,36 @@ def test_an_ordinary_task_id_is_kept(ledger: Ledger) -> None:
     payload = claim(ledger, note.dead_id).payload
 
     assert payload.headers["id"] == payload.properties["correlation_id"] == note.task_id
+
+
+def test_marks_and_answers_do_not_wait_for_each_other(ledger: Ledger, engine: Engine) -> None:
+    """Many replays answered while they are being marked end all, on either side's order."""
+    notes = [letter(f"m{number}") for number in range(60)]
+    ledger.ingest(notes)
+    verdicts = ledger.claim([note.dead_id for note in notes], ADA)
+    items = [verdict.claim.item_id for verdict in verdicts if verdict.claim]
+    faults: list[BaseException] = []
+
+    def guarded(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BaseException as exc:
+            faults.append(exc)
+
+    def mark() -> None:
+        for start in range(0, 60, 20):
+            ledger.mark_issued(list(reversed(items[start : start + 20])))
+
+    def answer() -> None:
+        for start in range(40, -1, -20):
+            failed = [letter(f"m{n}", run="r2", replay_no=1, at=5) for n in range(start, start + 10)]
+            ledger.ingest([*failed, *(success(notes[n], 1) for n in range(start + 10, start + 20))])
+
+    threads = [threading.Thread(target=guarded, args=(act,)) for act in (mark, answer, mark, answer)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert faults == []
+    assert Counter(item["state"] for item in rows(engine, ReplayItemRow)) == {"failed": 30, "succeeded": 30}

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.database import open_engine, upgrade
+from fluxora_tasks.ledger.fold import new_record
 from fluxora_tasks.ledger.models import AuditEventRow, DeadAttemptRow, DeadLetterRow, FailedImportRow
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.records import Actor
@@ -251,6 +252,23 @@ def test_a_row_the_database_refuses_stops_no_other(ledger: Ledger, engine: Engin
     assert ledger.failed_import_count() == 1
 
 
+def test_a_fault_of_our_own_stops_no_other_note(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note that our own code trips over is parked like one that the database refuses."""
+
+    def trip(*arguments: Any) -> Any:
+        if arguments[0] == letter("odd").dead_id:
+            raise KeyError("a mistake of ours")
+        return new_record(*arguments)
+
+    monkeypatch.setattr("fluxora_tasks.ledger.ingest.new_record", trip)
+
+    report = ledger.ingest([letter("m1"), letter("odd"), letter("m2")])
+
+    assert (report.recorded, report.parked) == (2, 1)
+
+
 def test_parked_messages_are_told_apart(ledger: Ledger, engine: Engine) -> None:
     """A parked message delivered again is counted, not stored twice; another one is stored."""
     ledger.park(Payload(b"\x00garbage", headers={"redelivered": False}), "unreadable")
@@ -266,6 +284,18 @@ def test_parked_messages_are_told_apart(ledger: Ledger, engine: Engine) -> None:
 def test_more_than_one_batch(ledger: Ledger, engine: Engine) -> None:
     """Any number of notes is taken; each transaction stays bounded."""
     assert ledger.ingest([letter(f"m{number}") for number in range(1201)]).recorded == 1201
+
+
+def test_large_bodies_are_stored_apart(ledger: Ledger) -> None:
+    """Large messages come in transactions of bounded size, and come back whole."""
+    body = bytes(range(256)) * 4096 * 9
+    notes = [letter(f"m{number}", payload=Payload(body)) for number in range(4)]
+
+    assert ledger.ingest(notes).recorded == 4
+
+    story = ledger.story(notes[3].dead_id)
+    assert story is not None
+    assert story.payload.body == body
 
 
 def test_recorders_may_compete(ledger: Ledger, engine: Engine) -> None:
