@@ -10,6 +10,7 @@ install(app)
 from fluxora_tasks._version import __version__
 from fluxora_tasks.errors import FluxoraError, NonRetryableError, RetryableError
 from fluxora_tasks.install import install
+from fluxora_tasks.queues import queue
 from fluxora_tasks.retry import RetryPolicy, retry
 from fluxora_tasks.settings import Settings
 from fluxora_tasks.task.base import ResilientTask
@@ -23,5 +24,6 @@ __all__ = [
     "Settings",
     "__version__",
     "install",
+    "queue",
     "retry",
 ]

@@ -18,12 +18,15 @@ from kombu import Connection
 
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
+from fluxora_tasks.deadletter.topology import dead_letter_queue
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.journal import Journal
 from fluxora_tasks.retry.policy import RetryPolicy
 from fluxora_tasks.settings import Settings, load_settings
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
+from fluxora_tasks.transport.connection import DurableConnection
+from fluxora_tasks.transport.outgoing import Outgoing
 from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
@@ -105,6 +108,8 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)
+    if settings.redis_transport and app.amqp.Connection is Connection:
+        app.amqp.Connection = DurableConnection
     _note_sends(app, extension)
     app.steps["worker"].add("fluxora_tasks.worker.step:PreparationStep")
     app.steps["consumer"].add("fluxora_tasks.worker.step:SettlementStep")
@@ -174,11 +179,14 @@ def _adopt_all(sender: Celery, **_: Any) -> None:
 
 
 def _note_sends(app: Celery, extension: Extension) -> None:
-    """Give each message its id, and the journal its entry, before it is published."""
+    """Give each message its id, its entry in the journal and a safe way out, before it is published."""
     inner = app.send_task
+    settings = extension.settings
+    outgoing = Outgoing(app, dead_letter_queue(settings.dead_letter_exchange, settings.dead_letter_queue, amqp=True))
 
     @functools.wraps(inner)
     def send_task(name: str, *args: Any, **options: Any) -> Any:
+        outgoing.prepare(options)
         headers = options.get("headers") or {}
         if MESSAGE_ID in headers:
             return inner(name, *args, **options)

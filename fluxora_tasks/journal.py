@@ -37,12 +37,11 @@ redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 1
 """
 
-# KEYS as above. ARGV 1 name of the ending, 2 retries to add, 3.. ids. Only ids that were open are counted.
+# KEYS as above. ARGV 1 name of the ending, 2.. ids. Only ids that were open are counted.
 _CLOSE = """
 local closed = 0
-for i = 3, #ARGV do closed = closed + redis.call('HDEL', KEYS[1], ARGV[i]) end
+for i = 2, #ARGV do closed = closed + redis.call('HDEL', KEYS[1], ARGV[i]) end
 if closed > 0 then redis.call('HINCRBY', KEYS[2], ARGV[1], closed) end
-if ARGV[2] ~= '0' then redis.call('HINCRBY', KEYS[2], 'retried', ARGV[2]) end
 return closed
 """
 
@@ -111,15 +110,17 @@ class Journal:
             self._store.run(lambda client: self.add_closing(client, message_ids, ending))
 
     def add_closing(self, client: Any, message_ids: Sequence[str], ending: Ending) -> None:
-        """The same as a command for a client, or for a pipeline that has more to do.
+        """The same as a command for a client, or for a pipeline that has more to do."""
+        self._close(keys=[OPEN_KEY, COUNTS_KEY], args=[ending, *message_ids], client=client)
 
-        Retries that were counted since are written with it; they are forgotten where the store is away just then.
-        """
+    def add_retries(self, client: Any) -> None:
+        """Write the retries counted since; they are forgotten where the store is away just then."""
         retried, self._retried = self._retried, 0
-        self._close(keys=[OPEN_KEY, COUNTS_KEY], args=[ending, retried, *message_ids], client=client)
+        if retried:
+            client.hincrby(COUNTS_KEY, "retried", retried)
 
     def retried(self) -> None:
-        """Count one scheduled retry; written with the next ending."""
+        """Count one scheduled retry; see ``add_retries``."""
         self._retried += 1
 
     def counts(self) -> JournalCounts:

@@ -125,6 +125,12 @@ class Settings:
         None, _optional_text, "Celery result backend, where the app sets none. None: only with the embedded Valkey."
     )
     state_dir: Path = _option(Path(".fluxora"), _path, "Directory of everything embedded.")
+    redis_transport: bool = _option(
+        True,
+        _flag,
+        "Use the Redis transport of this library: delays kept by the server, nothing lost with a killed worker. "
+        "false: kombu's.",
+    )
     dead_letter_exchange: str = _option("fluxora.dead", _text, "Exchange every dead letter goes through.")
     dead_letter_queue: str = _option("fluxora.dead", _text, "Queue the recorder consumes.")
     max_attempts: int = _option(4, _whole(1, 1000), "Runs of a task before it is given up; 1: no retry.")

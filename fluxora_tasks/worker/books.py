@@ -57,6 +57,8 @@ class Books:
                     pipe.hdel(RUNS_KEY, *message_ids)
                     if ending is not None and self.journal is not None:
                         self.journal.add_closing(pipe, message_ids, ending)
+                if self.journal is not None:
+                    self.journal.add_retries(pipe)
                 pipe.expire(RUNS_KEY, _TTL)
                 pipe.execute()
 

@@ -11,6 +11,7 @@ from celery.concurrency.prefork import TaskPool as ProcessPool
 from celery.utils.imports import symbol_by_name
 from celery.worker.control import inspect_command
 
+from fluxora_tasks.deadletter.queues import declare_dead_letters
 from fluxora_tasks.task.base import adopt
 from fluxora_tasks.task.tracing import copy_lean_code, trace_bodies
 from fluxora_tasks.worker.consumer import capturing_consumer
@@ -68,6 +69,11 @@ class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery i
 
     def start(self, consumer: Any) -> None:
         """The consumer has a connection: work through its loop from now on."""
+        settings = consumer.app.fluxora.settings
+        try:
+            declare_dead_letters(consumer.connection, settings.dead_letter_exchange, settings.dead_letter_queue)
+        except consumer.connection.channel_errors as exc:
+            logger.error("dead-letter queue cannot be declared, dead letters will be held: %s", exc)
         self._runtime.attach(consumer.hub, in_process=not isinstance(consumer.pool, ProcessPool))
 
     def stop(self, consumer: Any) -> None:
