@@ -182,6 +182,9 @@ class Outgoing:
     def _publish_amqp(self, letter: _Letter) -> Any:
         producer, options = letter.producer, dict(letter.options)
         self._declare(letter)
+        if (options.get("headers") or {}).get("expires"):
+            # the broker would drop it where no worker sees it; the worker reads the header, and keeps what expired
+            options.pop("expiration", None)
         self._delay(letter, options)
         if self._confirms():
             _confirm(producer.channel)
@@ -215,8 +218,6 @@ class Outgoing:
             return
         producer = letter.producer
         amqp_delay.declare(producer.channel, target, way.highest, producer.connection.declared_entities)
-        # the broker would drop it on the way; the worker reads the header of the same meaning
-        options.pop("expiration", None)
         options |= {"exchange": way.exchange, "routing_key": way.routing_key}
 
 
