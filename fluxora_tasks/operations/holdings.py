@@ -19,6 +19,9 @@ from kombu.transport.redis import Channel as RedisChannel
 from fluxora_tasks.deadletter.envelope import DEAD_LETTER_TYPE
 from fluxora_tasks.deadletter.identity import MESSAGE_ID
 from fluxora_tasks.deadletter.topology import RECORDER_UNACKED
+from fluxora_tasks.transport.amqp_delay import HIGHEST, LOWEST, Target, level_name
+from fluxora_tasks.transport.delay import delayed_envelope
+from fluxora_tasks.transport.holding import Keys
 
 _SLICE: Final = 500
 
@@ -58,7 +61,8 @@ def holdings_of(app: Celery, connection: Connection, dead_letter_queue: str) -> 
     if isinstance(channel, RedisChannel):
         return _redis_holdings(channel, {*app.amqp.queues, dead_letter_queue})
     queues, held = _ask_workers(app)
-    return _counted(connection, {*app.amqp.queues, *queues, dead_letter_queue}, held)
+    work = {*app.amqp.queues, *queues}
+    return _counted(connection, {*work, dead_letter_queue, *_delay_queues(work)}, held)
 
 
 # -- Redis ------------------------------------------------------------------------------------------------------
@@ -71,9 +75,10 @@ def _redis_holdings(channel: Any, queues: set[str]) -> Holdings:
         messages = [message for key in _lists_of(channel, queue) for message in _list_items(channel, key)]
         sizes[queue] = len(messages)
         ids.update(filter(None, map(_message_id, messages)))
-    unacked = [message for key in (channel.unacked_key, RECORDER_UNACKED) for message in _unacked(channel, key)]
-    ids.update(filter(None, map(_message_id, unacked)))
-    return Holdings(frozenset(ids), sum(sizes.values()), len(unacked), sizes)
+    unacked = [message for key in {channel.unacked_key, RECORDER_UNACKED} for message in _unacked(channel, key)]
+    delayed = list(_delayed(channel))
+    ids.update(filter(None, map(_message_id, [*unacked, *delayed])))
+    return Holdings(frozenset(ids), sum(sizes.values()) + len(delayed), len(unacked), sizes)
 
 
 def _bound_queues(channel: Any) -> set[str]:
@@ -101,6 +106,15 @@ def _unacked(channel: Any, key: str) -> Iterator[dict[str, Any]]:
         entry = _parsed(value)
         if isinstance(entry, list) and entry and isinstance(entry[0], dict):
             yield entry[0]
+
+
+def _delayed(channel: Any) -> Iterator[dict[str, Any]]:
+    """Messages that wait for their time."""
+    delayed = Keys.of("", channel.unacked_key).delayed  # the client puts the prefix before it
+    for member, _ in channel.client.zscan_iter(delayed, count=_SLICE):
+        message = _parsed(delayed_envelope(member))
+        if message is not None:
+            yield message
 
 
 def _parsed(raw: bytes) -> Any:
@@ -134,6 +148,12 @@ def _ask_workers(app: Celery) -> tuple[set[str], int]:
     held = sum(len(entries) for answer in tasks for entries in (answer or {}).values())
     unsettled = inspect._request("fluxora_unsettled") or {}
     return queues, held + sum(int(answer.get("unsettled", 0)) for answer in unsettled.values())
+
+
+def _delay_queues(work: set[str]) -> set[str]:
+    """Where messages for these queues wait for their time."""
+    levels = {level_name(level) for level in range(LOWEST, HIGHEST + 1)}
+    return levels | {Target("", queue).queue_name for queue in work}
 
 
 def _counted(connection: Connection, queues: set[str], held: int) -> Holdings:
