@@ -92,7 +92,7 @@ class Journal:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._open_script = store.script(_OPEN)
-        self._close = store.registered(_CLOSE)
+        self._close_script = store.script(_CLOSE)
         self._gaps = 0
         self._retried = 0
 
@@ -107,21 +107,16 @@ class Journal:
     def closed(self, message_ids: Sequence[str], ending: Ending) -> None:
         """Note that messages ended; ids that are not open change nothing."""
         with contextlib.suppress(StoreUnavailable):
-            self._store.run(lambda client: self.add_closing(client, message_ids, ending))
-
-    def add_closing(self, client: Any, message_ids: Sequence[str], ending: Ending) -> None:
-        """The same as a command for a client, or for a pipeline that has more to do."""
-        self._close(keys=[OPEN_KEY, COUNTS_KEY], args=[ending, *message_ids], client=client)
-
-    def add_retries(self, client: Any) -> None:
-        """Write the retries counted since; they are forgotten where the store is away just then."""
-        retried, self._retried = self._retried, 0
-        if retried:
-            client.hincrby(COUNTS_KEY, "retried", retried)
+            self._close_script([OPEN_KEY, COUNTS_KEY], [ending, *message_ids])
 
     def retried(self) -> None:
-        """Count one scheduled retry; see ``add_retries``."""
+        """Count one scheduled retry; see ``take_retries``."""
         self._retried += 1
+
+    def take_retries(self) -> int:
+        """Retries counted since the last call, for whoever writes next; lost where the store is away just then."""
+        retried, self._retried = self._retried, 0
+        return retried
 
     def counts(self) -> JournalCounts:
         """

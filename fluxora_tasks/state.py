@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -77,16 +76,12 @@ class StateStore:
 
     def script(self, source: str) -> Callable[..., Any]:
         """A Lua script as a function (keys, args); loaded on first use, and again after a flush of the server."""
-        registered = self.registered(source)
+        registered = self._client.register_script(source)
 
         def call(keys: list[str], args: list[Any]) -> Any:
             return self.run(lambda client: registered(keys=keys, args=args, client=client))
 
         return call
-
-    def registered(self, source: str) -> Script:
-        """The same, to be put into pipelines."""
-        return self._client.register_script(source)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fluxora_tasks.errors import StoreUnavailable
-from fluxora_tasks.journal import Ending, Journal
+from fluxora_tasks.journal import COUNTS_KEY, OPEN_KEY, Ending, Journal
 from fluxora_tasks.state import PREFIX, StateStore
 
 #: Hash: message id -> runs that have not ended. Same hash tag as the journal, so that one pipeline serves both.
@@ -19,6 +19,26 @@ RUNS_KEY: Final = f"{PREFIX}{{journal}}:runs"
 
 #: Seconds without any traffic after which counts are forgotten.
 _TTL: Final = 7 * 86_400
+
+# KEYS 1 runs, 2 open and 3 counts of the journal (journal.py). ARGV 1 ttl of the runs in s, 2 "1" where a journal is
+# kept, 3 retries to count, 4 number of ids that began, 5.. those ids, then for each ending its name ("": the message
+# goes on), the number of its ids, those ids. Only ids that were open are counted. No clock.
+_WRITE: Final = """
+local began = tonumber(ARGV[4])
+for i = 5, 4 + began do redis.call('HINCRBY', KEYS[1], ARGV[i], 1) end
+local at = 5 + began
+while at <= #ARGV do
+  local ending, last, closed = ARGV[at], at + 1 + tonumber(ARGV[at + 1]), 0
+  for i = at + 2, last do
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    if ARGV[2] == '1' and ending ~= '' then closed = closed + redis.call('HDEL', KEYS[2], ARGV[i]) end
+  end
+  if closed > 0 then redis.call('HINCRBY', KEYS[3], ending, closed) end
+  at = last + 1
+end
+if ARGV[3] ~= '0' then redis.call('HINCRBY', KEYS[3], 'retried', ARGV[3]) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
 
 
 class Books:
@@ -32,11 +52,12 @@ class Books:
     def __init__(self, store: StateStore | None, journal: Journal | None) -> None:
         self.journal = journal
         self._store = store
+        self._write = store.script(_WRITE) if store is not None else None
 
     @property
     def kept(self) -> bool:
         """Whether there is anything to write to."""
-        return self._store is not None
+        return self._write is not None
 
     def write(self, started: Sequence[str], ended: Mapping[Ending | None, Sequence[str]]) -> None:
         """
@@ -46,24 +67,15 @@ class Books:
             started: Message ids.
             ended: Message ids by ending; ``None`` where the message itself goes on (a retry, a requeue).
         """
-        if self._store is None or not (started or ended):
+        if self._write is None or not (started or ended):
             return
-
-        def write_all(client: Any) -> None:
-            with client.pipeline(transaction=False) as pipe:
-                for message_id in started:
-                    pipe.hincrby(RUNS_KEY, message_id, 1)
-                for ending, message_ids in ended.items():
-                    pipe.hdel(RUNS_KEY, *message_ids)
-                    if ending is not None and self.journal is not None:
-                        self.journal.add_closing(pipe, message_ids, ending)
-                if self.journal is not None:
-                    self.journal.add_retries(pipe)
-                pipe.expire(RUNS_KEY, _TTL)
-                pipe.execute()
-
+        retries = self.journal.take_retries() if self.journal is not None else 0
+        # one command: a pipeline with a script in it asks for the script first, in a round trip of its own
+        arguments: list[Any] = [_TTL, int(self.journal is not None), retries, len(started), *started]
+        for ending, message_ids in ended.items():
+            arguments += [ending or "", len(message_ids), *message_ids]
         with contextlib.suppress(StoreUnavailable):
-            self._store.run(write_all)
+            self._write([RUNS_KEY, OPEN_KEY, COUNTS_KEY], arguments)
 
     def unfinished_runs(self, message_id: str) -> int:
         """Runs of a message that began and did not end; 0 where nobody can tell."""
