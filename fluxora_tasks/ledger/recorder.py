@@ -59,7 +59,7 @@ class Recorder:
         connection: To the broker, with the recorder's own transport options; cloned, never used itself.
         queue: The dead-letter queue; declared if missing.
         ledger: Where everything goes.
-        batch: Notes per transaction at most; twice as many are fetched ahead.
+        batch: Notes per transaction at most; RabbitMQ sends up to twice as many ahead.
         linger: Seconds to wait for more after the first note of a batch.
         on_recorded: Called after a commit with the message ids of the batch's dead letters; an error in it is logged.
         sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again.
@@ -156,12 +156,12 @@ class Recorder:
         self._tell(received)
 
     def _store_all(self, received: Sequence[_Read]) -> None:
-        for item in received:
-            if isinstance(item, _Unreadable):
-                self._ledger.park(item.payload, item.error)
         notes = [item for item in received if not isinstance(item, _Unreadable)]
         if notes and (parked := self._ledger.ingest(notes).parked):
             logger.warning("recorder.parked notes=%d", parked)
+        for item in received:
+            if isinstance(item, _Unreadable):
+                self._ledger.park(item.payload, item.error)
 
     def _tell(self, received: Sequence[_Read]) -> None:
         ids = [item.message_id for item in received if isinstance(item, DeadLetter)]
@@ -198,6 +198,8 @@ class Recorder:
             self._store.is_away(exc)
         except Exception:
             logger.exception("recorder.sweep_failed")
+        else:
+            self._store.is_back()
 
     def _resend_abandoned(self) -> None:
         with Replayer(self._template.clone, self._ledger) as replayer:

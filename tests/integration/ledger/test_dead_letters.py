@@ -295,7 +295,7 @@ def test_the_last_replay_before_quarantine_says_so(desk: Ledger, store_url: str)
 def _replay_in_child(ledger_url: str, broker_url: str, dead_id: str, name: str, start: Any, answers: Any) -> None:
     operations = DeadLetters(Ledger(open_engine(ledger_url)), lambda: Connection(broker_url))
     start.wait()
-    for number in range(12):
+    for number in range(16):
         answers.put([result.outcome for result in operations.replay([dead_id], Actor(f"{name}{number}", "now"))])
 
 
@@ -307,12 +307,12 @@ def test_many_processes_replay_one_record(ledger_url: str, vhost_url: str) -> No
     note = letter()
     Ledger(engine).ingest([note])
     context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(4), context.Queue()
+    start, answers = context.Barrier(3), context.Queue()
     children = [
         context.Process(
             target=_replay_in_child, args=(ledger_url, vhost_url, note.dead_id, f"user{number}-", start, answers)
         )
-        for number in range(4)
+        for number in range(3)
     ]
     for child in children:
         child.start()
