@@ -39,6 +39,10 @@ _EMBEDDED_TRANSPORT = {
     "unacked_restore_throttle": 1,
 }
 
+#: A result backend that is away for a moment is waited for, about 20 s with pauses of up to 10 s. Celery reports a run
+#: whose result it could not store as failed, and a replay of that record would run it twice.
+_PATIENT_RESULTS = {"result_backend_always_retry": True, "result_backend_max_retries": 12}
+
 _ATTRIBUTE = "fluxora"
 _UNSET = object()
 
@@ -152,7 +156,7 @@ def _defaults(app: Celery, settings: Settings) -> dict[str, Any]:
 
     Celery puts added defaults above a configuration object, so what that object says must be left out here.
     """
-    wanted: dict[str, Any] = {"task_acks_late": True}
+    wanted: dict[str, Any] = {"task_acks_late": True, **_PATIENT_RESULTS}
     if settings.result_backend:
         wanted["result_backend"] = settings.result_backend
     if not app.conf.broker_write_url:
