@@ -123,7 +123,10 @@ class PrivateRabbit:
         self._port, self._distribution_port, self._epmd_port = free_port(), free_port(), free_port()
         self._environment = self._prepare()
         self._vhosts: list[str] = []
-        self._process = ManagedProcess(
+        self._process = self._launch()
+
+    def _launch(self) -> ManagedProcess:
+        return ManagedProcess(
             Program(
                 "RabbitMQ",
                 [str(_RABBIT_SERVER)],
@@ -191,21 +194,30 @@ class PrivateRabbit:
         return "[" + ",".join(f'<<"{name}">>' for name in names) + "]"
 
     def _evaluate(self, expression: str) -> None:
-        subprocess.run(
-            [str(_RABBIT_SERVER.parent.parent / "bin" / "rabbitmqctl"), "eval", expression],
+        self.control("eval", expression)
+
+    def control(self, *arguments: str) -> str:
+        """A call of ``rabbitmqctl``; returns what it says."""
+        return subprocess.run(
+            [str(_RABBIT_SERVER.parent.parent / "bin" / "rabbitmqctl"), *arguments],
             env=self._environment,
             cwd=self._directory,
             check=True,
             capture_output=True,
+            text=True,
             timeout=60,
-        )
+        ).stdout
+
+    def restart(self) -> None:
+        """Kill the node without notice and start it again with its data; its port stays."""
+        self._process.stop(signal.SIGKILL, wait=10)
+        self._process = self._launch()
+        self.await_ready()
 
     def stop(self) -> None:
         """End the node, then its epmd, which is a daemon and would stay."""
         self._process.stop(wait=30)
-        subprocess.run(
-            ["epmd", "-port", str(self._epmd_port), "-kill"], capture_output=True, timeout=30, check=False
-        )
+        subprocess.run(["epmd", "-port", str(self._epmd_port), "-kill"], capture_output=True, timeout=30, check=False)
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
@@ -295,9 +307,7 @@ class PrivatePostgres:
                 signal.SIGINT,
             )
         )
-        self.server = PostgresServer(
-            f"postgresql+psycopg://postgres@127.0.0.1:{port}", "postgres", self._process.pid
-        )
+        self.server = PostgresServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", "postgres", self._process.pid)
         self._await_ready()
 
     def _run_once(self, arguments: list[str], environment: dict[str, str], user: str | None) -> None:
@@ -330,9 +340,7 @@ class PrivatePostgres:
 
 def _postgres_programs() -> Path | None:
     """The directory of the newest installed PostgreSQL's programs."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parent.parent.name)
-    )
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parent.parent.name))
     if found:
         return found[-1].parent
     program = shutil.which("postgres")
