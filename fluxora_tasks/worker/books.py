@@ -6,7 +6,8 @@ took its process with it: the only sign that a message kills workers, since no b
 
 from __future__ import annotations
 
-import contextlib
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,11 +15,16 @@ from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.journal import COUNTS_KEY, OPEN_KEY, Ending, Journal
 from fluxora_tasks.state import PREFIX, StateStore
 
+logger = logging.getLogger(__name__)
+
 #: Hash: message id -> runs that have not ended. Same hash tag as the journal, so that one pipeline serves both.
 RUNS_KEY: Final = f"{PREFIX}{{journal}}:runs"
 
 #: Seconds without any traffic after which counts are forgotten.
 _TTL: Final = 7 * 86_400
+
+#: Endings that wait for the store to come back, at most; about 10 MB.
+_OWED_LIMIT: Final = 100_000
 
 # KEYS 1 runs, 2 open and 3 counts of the journal (journal.py). ARGV 1 ttl of the runs in s, 2 "1" where a journal is
 # kept, 3 retries to count, 4 number of ids that began, 5.. those ids, then for each ending its name ("": the message
@@ -42,7 +48,10 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 
 
 class Books:
-    """Journal and run counts, written in one round trip. With the store away nothing is written and tasks go on.
+    """Journal and run counts, written in one round trip. With the store away tasks go on, and endings are owed.
+
+    A run that is not counted only delays a verdict of poison. An ending that is not written would make a message that
+    ended well look lost, so it is kept and written with whatever comes next.
 
     Args:
         store: ``None``: nothing is counted.
@@ -53,11 +62,18 @@ class Books:
         self.journal = journal
         self._store = store
         self._write = store.script(_WRITE) if store is not None else None
+        self._owed: dict[Ending | None, list[str]] = {}
+        self._lock = threading.Lock()
 
     @property
     def kept(self) -> bool:
         """Whether there is anything to write to."""
         return self._write is not None
+
+    @property
+    def owing(self) -> bool:
+        """Whether endings wait for the store to come back; any call of ``write`` tries again."""
+        return bool(self._owed)
 
     def write(self, started: Sequence[str], ended: Mapping[Ending | None, Sequence[str]]) -> None:
         """
@@ -67,15 +83,18 @@ class Books:
             started: Message ids.
             ended: Message ids by ending; ``None`` where the message itself goes on (a retry, a requeue).
         """
-        if self._write is None or not (started or ended):
+        if self._write is None or not (started or ended or self._owed):
             return
+        ended = self._with_owed(ended)
         retries = self.journal.take_retries() if self.journal is not None else 0
         # one command: a pipeline with a script in it asks for the script first, in a round trip of its own
         arguments: list[Any] = [_TTL, int(self.journal is not None), retries, len(started), *started]
         for ending, message_ids in ended.items():
             arguments += [ending or "", len(message_ids), *message_ids]
-        with contextlib.suppress(StoreUnavailable):
+        try:
             self._write([RUNS_KEY, OPEN_KEY, COUNTS_KEY], arguments)
+        except StoreUnavailable:
+            self._owe(ended)
 
     def unfinished_runs(self, message_id: str) -> int:
         """Runs of a message that began and did not end; 0 where nobody can tell."""
@@ -86,3 +105,23 @@ class Books:
         except StoreUnavailable:
             return 0
         return int(count or 0)
+
+    def _with_owed(self, ended: Mapping[Ending | None, Sequence[str]]) -> Mapping[Ending | None, Sequence[str]]:
+        """These endings after those that are owed, which are owed no more."""
+        if not self._owed:
+            return ended
+        with self._lock:
+            owed, self._owed = self._owed, {}
+        for ending, message_ids in ended.items():
+            owed.setdefault(ending, []).extend(message_ids)
+        return owed
+
+    def _owe(self, ended: Mapping[Ending | None, Sequence[str]]) -> None:
+        with self._lock:
+            if sum(map(len, self._owed.values())) + sum(map(len, ended.values())) > _OWED_LIMIT:
+                logger.error(
+                    "shared state is away for long: endings of messages go unwritten, the audit will miss them"
+                )
+                return
+            for ending, message_ids in ended.items():
+                self._owed.setdefault(ending, []).extend(message_ids)

@@ -15,6 +15,9 @@ from fluxora_tasks.worker.outbox import Outbox
 #: Seconds a pool without an event loop waits for one confirm before the outbox goes on alone.
 _INLINE_WAIT: Final = 15.0
 
+#: Seconds between two tries to write what the store was not there for.
+_OWED_AGAIN: Final = 1.0
+
 Release = Callable[[], None]
 
 
@@ -23,6 +26,10 @@ class Hub(Protocol):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Run the callback in the loop's next turn; safe from other threads."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Any:
+        """Run the callback after so many seconds; for the loop's own thread."""
         ...
 
 
@@ -46,6 +53,7 @@ class WorkerRuntime:
         self._started: list[str] = []
         self._ended: dict[Ending | None, list[tuple[str, Release]]] = {}
         self._lock = threading.Lock()
+        self._will_try_again = False
 
     def attach(self, hub: Hub | None, *, in_process: bool) -> None:
         """
@@ -57,6 +65,7 @@ class WorkerRuntime:
                 down before it begins.
         """
         self._hub, self.in_process = hub, in_process
+        self._will_try_again = False
 
     def publish(self, note: DeadLetter | Confirmation, release: Release) -> None:
         """Publish a note, then release its message: in the loop where there is one, else before returning."""
@@ -86,7 +95,7 @@ class WorkerRuntime:
     def ended(self, message_id: str, ending: Ending | None, release: Release) -> None:
         """Write down the end of a run, then release its message; all of one turn of the loop go in one round trip."""
         if not self.books.kept:
-            release()
+            self._in_loop(release)
         elif self._hub is None:
             self.books.write([], {ending: [message_id]})
             release()
@@ -103,6 +112,13 @@ class WorkerRuntime:
         self._flush()
         return self._outbox.drain(timeout)
 
+    def _in_loop(self, release: Release) -> None:
+        """Settle in the loop's own thread: a connection must not be written to by two."""
+        if self._hub is None or threading.current_thread() is threading.main_thread():
+            release()
+        else:
+            self._hub.call_soon(release)
+
     def _note(self, add: Callable[[], None]) -> None:
         with self._lock:
             first = not self._started and not self._ended
@@ -118,3 +134,14 @@ class WorkerRuntime:
         for entries in ended.values():
             for _, release in entries:
                 release()
+        self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        """Come back for what the store was not there for, even if no message ends meanwhile."""
+        if self.books.owing and self._hub is not None and not self._will_try_again:
+            self._will_try_again = True
+            self._hub.call_later(_OWED_AGAIN, self._flush_owed)
+
+    def _flush_owed(self) -> None:
+        self._will_try_again = False
+        self._flush()

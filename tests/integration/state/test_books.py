@@ -69,3 +69,25 @@ def test_with_the_store_away_a_worker_goes_on() -> None:
     books = Books(StateStore(f"redis://127.0.0.1:{free_port()}/0"), None)
     books.write(["m1"], {"succeeded": ["m0"]})
     assert books.unfinished_runs("m1") == 0
+
+
+def test_endings_are_owed_while_the_store_is_away(store: StoreServer) -> None:
+    """What ended during an outage is written by the next call after it, once."""
+    state = StateStore(f"redis://127.0.0.1:{free_port()}/0")
+    back = StateStore(store.state_url())
+    journal = Journal(back)
+    for message_id in ("m1", "m2", "m3"):
+        journal.opened(message_id, "t")
+    books = Books(state, Journal(state))
+    books.write(["m1"], {"succeeded": ["m1"]})
+    books.write([], {"succeeded": ["m2"], None: ["m3"]})
+    assert books.owing
+
+    state._client, state._closed_until = back._client, 0.0
+    books.write([], {})
+    assert not books.owing
+    counts = journal.counts()
+    assert (counts.succeeded, counts.open) == (2, 1)
+    books.write([], {})
+    assert journal.counts() == counts
+    back.close()
