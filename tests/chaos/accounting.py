@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ class Account:
     Attributes:
         succeeded: Its body came to its end, and no record says otherwise: none, one resolved, one marked as conflict.
         dead: In the ledger, and its body never came to its end.
-        ended_unheard: In the ledger, and every run that came to its end was in a process that was killed before it
-            could say so. Nobody but the body knows of that success, so the record has to stand.
+        ended_unheard: In the ledger, and every run that came to its end was the last one of a process that was killed.
+            Nobody but the body knows of that success, so the record has to stand.
         both: In the ledger as failed though a run succeeded, unexplained.
         missing: Sent, and neither succeeded nor in the ledger.
         recorded_twice: More than one record.
@@ -47,10 +47,11 @@ class Account:
         return not self.missing
 
 
-def account(sent: Set[int], unsure: Set[int], lines: Iterable[Line], rows: Sequence[Row], killed: Set[int]) -> Account:
+def account(sent: Set[int], unsure: Set[int], lines: Sequence[Line], rows: Sequence[Row], killed: Set[int]) -> Account:
     """Sort every job by its fate."""
     ended: dict[int, set[int]] = defaultdict(set)
     begun: Counter[tuple[int, int]] = Counter()
+    last_of = {line.pid: line.number for line in lines}
     for line in lines:
         if line.what == "ended":
             ended[line.number].add(line.pid)
@@ -66,7 +67,9 @@ def account(sent: Set[int], unsure: Set[int], lines: Iterable[Line], rows: Seque
             strayed.append(row.message_id)
     failed = {number for number, found in by_number.items() if not any(map(_is_undone, found))}
     contradictory = failed & ended.keys()
-    unheard = {number for number in contradictory if ended[number] <= killed}
+    unheard = {
+        number for number in contradictory if all(pid in killed and last_of[pid] == number for pid in ended[number])
+    }
     return Account(
         sent=len(sent),
         unsure=len(unsure),

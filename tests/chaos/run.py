@@ -57,7 +57,13 @@ def _await_runs(system: System, producer: Producer, blow: Blow) -> None:
     def reached() -> bool:
         return _progress(system, producer) >= blow.after or not producer.is_alive()
 
-    wait_until(reached, 120, f"{blow.after} runs have begun")
+    try:
+        wait_until(reached, 120)
+    except AssertionError:
+        refused = list(producer.unsure.items())[-5:]
+        raise AssertionError(
+            f"only {producer.began} of {blow.after} runs have begun; refused last: {refused}"
+        ) from None
 
 
 def _progress(system: System, producer: Producer) -> int:
