@@ -278,11 +278,12 @@ def _renew_channel(producer: Any) -> None:
 
 
 def _drop(producer: Any) -> None:
-    """Forget the connection of a producer; its next use opens another."""
+    """Close the socket of a producer without a word; its next use opens another."""
     connection: Connection | None = producer.connection
     if connection is not None:
-        with contextlib.suppress(Exception):  # it is being thrown away
+        with contextlib.suppress(Exception):  # what it says no longer matters
             connection.collect()
+        producer.revive(connection)
 
 
 def _seconds_until_due(app: Celery, headers: Mapping[str, Any]) -> float:
