@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], limit: float = 10.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], limit: float = 30.0, what: str = "the condition") -> T:
     """The first true value of the condition, asked every 20 ms; fails after ``limit`` seconds."""
     deadline = time.monotonic() + limit
     while True:

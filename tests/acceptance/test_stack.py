@@ -56,7 +56,7 @@ def test_it_runs_a_task_and_shows_it(state_dir: Path) -> None:
     pids = stack.pids
     try:
         assert set(pids) == {"worker", "recorder", "flower", "store"}
-        assert client(stack).send_task(f"{APP}.double", (21,)).get(timeout=10) == 42
+        assert client(stack).send_task(f"{APP}.double", (21,)).get(timeout=30) == 42
         with urllib.request.urlopen(f"{stack.flower_url}/workers", timeout=5) as page:
             assert page.status == 200
     finally:
@@ -75,9 +75,9 @@ def test_nothing_is_left_behind(number: signal.Signals, state_dir: Path) -> None
     children = children_of(pids["worker"])
     assert children
     process.send_signal(number)
-    assert process.wait(30) == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    assert process.wait(60) == (0 if number != signal.SIGKILL else -signal.SIGKILL)
     for pid in [*pids.values(), *children]:
-        wait_until(lambda pid=pid: not is_running(pid), 10, f"{pid} of {pids} has ended")
+        wait_until(lambda pid=pid: not is_running(pid), 30, f"{pid} of {pids} has ended")
 
 
 def children_of(parent: int) -> list[int]:
@@ -100,7 +100,7 @@ def test_a_killed_stack_goes_on_where_it_was(state_dir: Path) -> None:
     stack = Stack(Settings(state_dir=state_dir), app=APP)
     stack.start()
     try:
-        assert result.get(timeout=20) == 1.0
+        assert result.get(timeout=60) == 1.0
         assert marker.read_text() == "started\nstarted\n"
     finally:
         stack.stop()
@@ -130,7 +130,7 @@ def test_configured_servers_are_used_and_nothing_is_embedded(
     stack.start()
     try:
         assert set(stack.pids) == {"worker", "recorder"}
-        assert client(stack).send_task(f"{APP}.double", (21,)).get(timeout=10) == 42
+        assert client(stack).send_task(f"{APP}.double", (21,)).get(timeout=30) == 42
         assert [path.name for path in state_dir.iterdir()] == ["logs"]
     finally:
         stack.stop()
