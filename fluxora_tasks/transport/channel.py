@@ -237,11 +237,13 @@ class Channel(plain.Channel):
         self._thread = threading.get_ident()
 
     def settle(self, tag: str) -> None:
-        """A message is done with. After the end of the channel its message is somebody else's."""
+        """A message is done with."""
         holding = self._holding
-        if self.closed or holding is None or not holding.owns(tag):
+        if holding is None or not holding.owns(tag):
             return
         unwritten = holding.acknowledge(tag)
+        if self.closed:
+            return  # written by whoever puts the rest back, if that is still to come
         if threading.get_ident() != self._thread:
             holding.flush()
             if self.fetcher.full:

@@ -27,6 +27,9 @@ _UNLIMITED: Final = 16
 _DONE: Final = 200
 DUE: Final = 200
 
+#: Seconds a small refill waits for more to be finished.
+_GATHER: Final = 0.002
+
 #: Seconds between looks at everything where nothing happens · where the server does not report changes.
 _REST: Final = 1.0
 _POLL: Final = 0.1
@@ -78,6 +81,7 @@ class Fetcher:
         self._poked = False
         self._refused = False
         self._wake_at = self._alarm_at = float("inf")
+        self._answered_at = float("-inf")
         self.taken: deque[Taken] = deque()
         #: No room at the last turn: an acknowledgement has to wake the loop.
         self.full = False
@@ -98,8 +102,13 @@ class Fetcher:
         self.full = room <= 0
         if time.monotonic() >= self._wake_at:
             self._poked = True
-        if self._poked or channel.unwritten or (room > 0 and not self._resting):
+        if self._poked:
             self._send(max(room, 0))
+        elif channel.unwritten or (room > 0 and not self._resting):
+            if self._is_small(room):
+                self._wake_within(_GATHER - (time.monotonic() - self._answered_at))
+            else:
+                self._send(max(room, 0))
 
     def rest(self) -> float:
         """Seconds until the next turn has something to do by itself."""
@@ -128,6 +137,11 @@ class Fetcher:
         if free is None:
             return 0 if self.taken else _UNLIMITED
         return min(int(free) - len(self.taken), _MOST)
+
+    def _is_small(self, room: int) -> bool:
+        """Whether a refill may wait: there is work in hand, and a fetch was only just made."""
+        window = self._channel.qos.prefetch_count
+        return bool(room < window // 2 and time.monotonic() - self._answered_at < _GATHER)
 
     def _connected(self, cycle: Any) -> None:
         """The fetching connection is new, or new to the loop."""
@@ -205,7 +219,7 @@ class Fetcher:
             if isinstance(refused, ResponseError):
                 self._is_refused(refused, request)
                 return
-        self._refused = False
+        self._refused, self._answered_at = False, time.monotonic()
         self._take_in(request, answer)
         self._decide(request, len(answer) // 2 - 1, tracked == 0 if request.tracks else self._watch is None)
 
@@ -264,6 +278,10 @@ class Fetcher:
         self._wake_at = time.monotonic() + seconds
         self.set_alarm()
 
+    def _wake_within(self, seconds: float) -> None:
+        self._wake_at = min(self._wake_at, time.monotonic() + seconds)
+        self.set_alarm()
+
     def set_alarm(self) -> None:
         """Have the event loop, where there is one, come by in time."""
         loop = self._channel.loop
@@ -315,7 +333,6 @@ class Fetcher:
         """A plain producer's message came before its time."""
         member = delayed_member(message.list_key, message.raw.decode())
         self._channel.holding.postpone(message.tag, wait, member)
-        self._sleep(_REST, wait)
 
     # -- ending -------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Holding:
         self._next = 0
         self._done: deque[str] = deque()
         self._writing = threading.Lock()
+        self._ended = False
 
     def reserve(self, count: int) -> int:
         """Numbers for the tags of ``count`` messages; returns the first."""
@@ -86,8 +87,9 @@ class Holding:
         return tag.startswith(self._prefix)
 
     def acknowledge(self, tag: str) -> int:
-        """Note that a message is done with; returns how many wait to be written."""
-        self._done.append(tag)
+        """Note that a message is done with; returns how many wait to be written. Too late where it was put back."""
+        if not self._ended:
+            self._done.append(tag)
         return len(self._done)
 
     @property
@@ -107,13 +109,14 @@ class Holding:
         """They could not be written."""
         self._done.extendleft(reversed(done))
 
-    def flush(self) -> None:
+    def flush(self, execute: Execute | None = None) -> None:
         """Write what is done; threads that come meanwhile find theirs written by the one before them."""
+        execute = execute or self._execute
         with self._writing:
             while done := self.claim_done(_SLICE):
                 try:
-                    self._execute("HDEL", self.keys.unacked, *done)
-                    self._execute("HDEL", self.keys.held(self.consumer), *done)
+                    execute("HDEL", self.keys.unacked, *done)
+                    execute("HDEL", self.keys.held(self.consumer), *done)
                 except Exception:
                     self.unclaim(done)
                     raise
@@ -127,10 +130,12 @@ class Holding:
         """Put some messages back, where they are the next to be taken, or the last."""
         put_back(self._execute, self.keys, self.consumer, tags, command="LPUSH" if last else "RPUSH")
 
-    def put_all_back(self) -> None:
-        """Put everything back that is not acknowledged; the consumer is forgotten."""
-        self.flush()
-        give_up(self._execute, self.keys, self.consumer)
+    def put_all_back(self, execute: Execute | None = None) -> int:
+        """Put everything back that is not acknowledged; the consumer is forgotten. Returns how many."""
+        self.flush(execute)
+        restored = give_up(execute or self._execute, self.keys, self.consumer)
+        self._ended = True
+        return restored
 
 
 def give_up(execute: Execute, keys: Keys, consumer: str, silent_since: str = "+inf") -> int:

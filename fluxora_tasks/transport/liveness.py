@@ -35,8 +35,9 @@ STEADY: Final = 8.0
 
 _NAME: Final = "fluxora:"
 
-#: Consumers of this process that could not put their messages back when their connection broke.
-_left_behind: set[str] = set()
+#: Consumers of this process that could not put their messages back when their connection broke. What was done
+#: meanwhile is still acknowledged to them.
+_left_behind: set[Holding] = set()
 
 
 class Heart:
@@ -61,7 +62,7 @@ class Heart:
     def stop(self, *, left_behind: bool = False) -> None:
         """No more signs; with ``left_behind`` the next consumer of this process takes care of the messages."""
         if left_behind:
-            _left_behind.add(self._holding.consumer)
+            _left_behind.add(self._holding)
         self._stopping.set()
 
     def after_fork(self) -> None:
@@ -101,13 +102,17 @@ class Heart:
             [consumer, int(SILENCE * 1000), int(look), int(BEAT_EVERY * 900)],
         )
         self._note_touch(started, time.monotonic())
-        for mine in list(_left_behind):
-            self._give_up(mine, "+inf", "its connection broke")
-            _left_behind.discard(mine)
+        self._collect_left_behind()
         if silent:
             self._look_at(now, dict(zip(silent[::2], silent[1::2], strict=True)))
         if self._holding.unwritten:
             self._holding.flush()
+
+    def _collect_left_behind(self) -> None:
+        for mine in [each for each in _left_behind if each.keys == self._holding.keys]:
+            restored = mine.put_all_back(self._execute)
+            _left_behind.discard(mine)
+            logger.warning("put %d messages back that were in hand when the connection broke", restored)
 
     def _introduce(self) -> None:
         self._connection.connect()
@@ -126,12 +131,8 @@ class Heart:
         for name, seen in silent.items():
             consumer = name.decode()
             if (now - seen) / 1000 >= patience_with(consumer, connected):
-                self._give_up(consumer, str(seen), f"silent for {(now - seen) / 1000:.0f} s")
-
-    def _give_up(self, consumer: str, silent_since: str, reason: str) -> None:
-        restored = give_up(self._execute, self._holding.keys, consumer, silent_since)
-        if restored:
-            logger.warning("put %d messages of consumer %s back: %s", restored, consumer, reason)
+                restored = give_up(self._execute, self._holding.keys, consumer, str(seen))
+                logger.warning("put %d messages of dead consumer %s back", restored, consumer)
 
     def _connected(self) -> set[str] | None:
         """Consumers with an open connection; ``None`` where the server does not tell."""
