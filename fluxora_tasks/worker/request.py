@@ -166,13 +166,15 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def _end(self, ending: Ending, celery_part: Callable[[], Any], note: Note | None = None) -> None:
         """Let Celery report the end of the message, then close its journal entry, then settle it."""
         self._held = True
-        celery_part()
         settle = self._release if self._task.acks_late else _nothing
         close = functools.partial(self._runtime.ended, self._message_id, ending, settle)
-        if note is None:
-            close()
-        else:
-            self._runtime.publish(note, close)
+        try:
+            celery_part()
+        finally:
+            if note is None:
+                close()
+            else:
+                self._runtime.publish(note, close)
 
     def _release(self) -> None:
         self._held = False
