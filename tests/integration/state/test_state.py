@@ -120,8 +120,6 @@ def test_with_the_store_away_tasks_go_on_and_the_gap_is_counted(store: StoreServ
     assert (journal.counts().sent, journal.counts().gaps) == (1, 2)
 
 
-
-
 def test_scripts_survive_a_flush_of_the_server(state: StateStore, store: StoreServer) -> None:
     """SCRIPT FLUSH, as a failover would."""
     journal = Journal(state)

@@ -53,9 +53,14 @@ def runs_of(app: Celery, error: Exception, **options: Any) -> tuple[int, Any]:
             Kind.NON_RETRYABLE,
         ),
         (RetryableError("x", 700), {"retry_policy": QUICK}, 1, Kind.DEADLINE),
-        (KeyError(), {"autoretry_for": (KeyError,), "max_retries": 2, "retry_backoff": False}, 3, Kind.RETRIES_EXHAUSTED),
+        (
+            KeyError(),
+            {"autoretry_for": (KeyError,), "max_retries": 2, "retry_backoff": False},
+            3,
+            Kind.RETRIES_EXHAUSTED,
+        ),
     ],
-)  # fmt: skip
+)
 def test_runs_and_verdict(app: Celery, error: Exception, options: dict[str, Any], runs: int, kind: Kind) -> None:
     """How often each failure runs, and the kind of dead letter it would make."""
     count, last = runs_of(app, error, **options)
