@@ -22,7 +22,7 @@ from fluxora_tasks.deadletter.topology import dead_letter_queue
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.journal import Journal
 from fluxora_tasks.retry.policy import RetryPolicy
-from fluxora_tasks.settings import Settings, load_settings
+from fluxora_tasks.settings import Settings, load_settings, socket_url
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.transport.connection import DurableConnection
@@ -131,8 +131,8 @@ def state_url(app: Celery, settings: Settings) -> str | None:
     if settings.redis_url:
         return settings.redis_url
     broker, backend = str(app.conf.broker_write_url or ""), str(app.conf.result_backend or "")
-    if broker == f"redis+socket://{settings.embedded_socket}":
-        return f"unix://{settings.embedded_socket}?db=2"
+    if broker == socket_url("broker", settings.embedded_socket):
+        return socket_url("state", settings.embedded_socket)
     for url in (broker.split(";")[0], backend):
         scheme = urlsplit(url).scheme
         if scheme in ("redis", "rediss"):
@@ -163,7 +163,7 @@ def _defaults(app: Celery, settings: Settings) -> dict[str, Any]:
         wanted["broker_url"] = settings.effective_broker_url
         if settings.uses_embedded_store:
             wanted["broker_transport_options"] = dict(_EMBEDDED_TRANSPORT)
-            wanted.setdefault("result_backend", f"redis+socket://{settings.embedded_socket}?virtual_host=1")
+            wanted.setdefault("result_backend", socket_url("results", settings.embedded_socket))
     said = ConfigurationView({}, app.conf.maps[:-1], keys=app.conf._keys, prefix=app.conf.prefix)
     return {name: value for name, value in wanted.items() if said.get(name, _UNSET) in (_UNSET, None)}
 

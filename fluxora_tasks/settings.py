@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit
 
 from fluxora_tasks.errors import ConfigurationError
 
@@ -179,7 +179,7 @@ class Settings:
     @property
     def effective_broker_url(self) -> str:
         """The broker in force where the app sets none."""
-        return self.broker_url or f"redis+socket://{self.embedded_socket}"
+        return self.broker_url or socket_url("broker", self.embedded_socket)
 
     @property
     def effective_ledger_url(self) -> str:
@@ -190,6 +190,18 @@ class Settings:
     def uses_embedded_store(self) -> bool:
         """Whether something of ours needs the embedded Valkey."""
         return self.broker_url is None
+
+
+def socket_url(use: Literal["broker", "results", "state"], socket: Path) -> str:
+    """The embedded server's URL for one use: databases 0, 1 and 2; Flower's socket client reads 0 only."""
+    path = quote(str(socket))
+    match use:
+        case "broker":
+            return f"redis+socket://{path}"
+        case "results":
+            return f"redis+socket://{path}?virtual_host=1"
+        case "state":
+            return f"unix://{path}?db=2"
 
 
 def load_settings(**overrides: Any) -> Settings:

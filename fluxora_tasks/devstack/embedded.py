@@ -15,7 +15,6 @@ import shutil
 import stat
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -23,6 +22,7 @@ from redis.retry import Retry
 
 from fluxora_tasks.devstack.process import ManagedProcess, Program
 from fluxora_tasks.errors import ConfigurationError, InfrastructureError, MissingExtra
+from fluxora_tasks.settings import socket_url
 
 #: Seconds for a start; loading a backlog of 50,000 messages takes a quarter of a second.
 _START_LIMIT = 30.0
@@ -62,17 +62,17 @@ class EmbeddedStore:
     @property
     def broker_url(self) -> str:
         """For Celery's broker: database 0, the one Flower's socket client reads."""
-        return f"redis+socket://{quote(str(self.socket))}"
+        return socket_url("broker", self.socket)
 
     @property
     def result_url(self) -> str:
         """For Celery's result backend: database 1."""
-        return f"redis+socket://{quote(str(self.socket))}?virtual_host=1"
+        return socket_url("results", self.socket)
 
     @property
     def state_url(self) -> str:
         """For shared state: database 2, as redis-py writes it."""
-        return f"unix://{quote(str(self.socket))}?db=2"
+        return socket_url("state", self.socket)
 
     def start(self) -> None:
         """
