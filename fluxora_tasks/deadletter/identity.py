@@ -8,7 +8,10 @@ failure_id  one failure; primary key of its attempt row, which makes ingest idem
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 #: Namespace of every derived id. Changing it would make old dead letters come back as new ones.
 NAMESPACE = uuid.UUID("3b6ddc9c-3d1e-5f0a-9d43-6a1c0f1f7e52")
@@ -23,6 +26,9 @@ FIRST_ATTEMPT_AT = "fx_first_attempt_at"
 
 _SEPARATOR = "\x1f"
 
+_DEAD_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_HIGHEST_NUMBER: Final = 2**31 - 1
+
 
 def new_id() -> str:
     """A random id in its canonical 36-character form."""
@@ -31,9 +37,29 @@ def new_id() -> str:
 
 def dead_id_for(message_id: str, task: str, queue: str) -> str:
     """The record a message belongs to: the same for every failure of the same message."""
-    return str(uuid.uuid5(NAMESPACE, _SEPARATOR.join(("dead", message_id, task, queue))))
+    return _derived("dead", message_id, task, queue)
 
 
 def failure_id_for(dead_id: str, run_id: str) -> str:
     """One failure of one delivery: a signal that fires twice still makes one row."""
-    return str(uuid.uuid5(NAMESPACE, _SEPARATOR.join(("failure", dead_id, run_id))))
+    return _derived("failure", dead_id, run_id)
+
+
+def claimed_dead_id(headers: Mapping[str, Any]) -> str:
+    """The record that a replay says it belongs to; empty where the header is not one that a replay could carry."""
+    claimed = headers.get(DEAD_ID)
+    return claimed if isinstance(claimed, str) and _DEAD_ID.fullmatch(claimed) else ""
+
+
+def claimed_replay_no(headers: Mapping[str, Any]) -> int:
+    """The number of a replay; 0 for an original message and where the header is not one that a replay could carry."""
+    claimed = headers.get(REPLAY_NO)
+    if not isinstance(claimed, int) or isinstance(claimed, bool) or not claimed_dead_id(headers):
+        return 0
+    return claimed if 0 < claimed <= _HIGHEST_NUMBER else 0
+
+
+def _derived(*parts: str) -> str:
+    name = _SEPARATOR.join(parts)
+    # a foreign id may hold a lone surrogate, which UTF-8 does not
+    return str(uuid.uuid5(NAMESPACE, name.encode("utf-8", "backslashreplace").decode()))

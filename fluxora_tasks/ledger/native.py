@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from fluxora_tasks.deadletter.envelope import DeadLetter, Kind, Payload
 from fluxora_tasks.deadletter.identity import (
-    DEAD_ID,
     MESSAGE_ID,
-    REPLAY_NO,
+    claimed_dead_id,
+    claimed_replay_no,
     dead_id_for,
     failure_id_for,
     new_id,
@@ -37,7 +37,7 @@ def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
     queue, reason = str(death.get("queue", "")), str(death.get("reason", ""))
     task, task_id = _text(headers.get("task")), _text(headers.get("id"))
     message_id = _text(headers.get(MESSAGE_ID)) or task_id or _message_property(payload) or new_id()
-    dead_id = _text(headers.get(DEAD_ID)) or dead_id_for(message_id, task, queue)
+    dead_id = claimed_dead_id(headers) or dead_id_for(message_id, task, queue)
     failed_at = _moment(death.get("time"), now)
     run_id = f"x-death:{queue}:{reason}:{death.get('count', 1)}:{failed_at.isoformat()}"
     return DeadLetter(
@@ -45,7 +45,7 @@ def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
         failure_id=failure_id_for(dead_id, run_id),
         message_id=message_id,
         run_id=run_id,
-        replay_no=_count(headers.get(REPLAY_NO)),
+        replay_no=claimed_replay_no(headers),
         kind=_kind(reason, headers),
         task=task,
         task_id=task_id,
@@ -87,10 +87,6 @@ def _first_text(value: object) -> str:
 def _message_property(payload: Payload) -> str:
     properties = payload.properties
     return _text(properties.get("message_id")) or _text(properties.get("correlation_id"))
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _moment(value: object, now: datetime) -> datetime:

@@ -14,7 +14,13 @@ from celery.exceptions import Reject
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
-from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, REPLAY_NO, dead_id_for, failure_id_for
+from fluxora_tasks.deadletter.identity import (
+    MESSAGE_ID,
+    claimed_dead_id,
+    claimed_replay_no,
+    dead_id_for,
+    failure_id_for,
+)
 from fluxora_tasks.errors import TaskAborted
 from fluxora_tasks.retry.classification import qualified_name
 from fluxora_tasks.task.outcome import read_mark
@@ -72,18 +78,12 @@ class Delivery:
     @property
     def dead_id(self) -> str:
         """The record this message belongs to."""
-        return str(self.headers.get(DEAD_ID) or dead_id_for(self.message_id, self.task, self.queue))
+        return claimed_dead_id(self.headers) or dead_id_for(self.message_id, self.task, self.queue)
 
     @property
     def replay_no(self) -> int:
         """0 for an original message, n for its n-th replay."""
-        number = self.headers.get(REPLAY_NO)
-        return number if isinstance(number, int) and number > 0 else 0
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether an operator sent it."""
-        return DEAD_ID in self.headers
+        return claimed_replay_no(self.headers)
 
 
 @dataclass(frozen=True, slots=True)

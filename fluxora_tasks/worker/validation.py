@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fluxora_tasks.deadletter.envelope import Kind
+from fluxora_tasks.deadletter.identity import MESSAGE_ID
 
 #: No task is meant to start later than this; Celery cannot compute with all the moments ISO 8601 can write.
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -70,11 +71,22 @@ def check_payload(payload: Any) -> None:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and _can_be_sent(value)
 
 
 def _maybe_text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or (isinstance(value, str) and _can_be_sent(value))
+
+
+def _can_be_sent(value: Any) -> bool:
+    """Whether it is no text with a lone surrogate, which is a key of no store."""
+    if not isinstance(value, str) or value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _count(value: Any) -> bool:
@@ -135,4 +147,5 @@ _HEADERS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "ignore_result": (_flag, "true or false"),
     "stamped_headers": (_names, "a list of names"),
     "stamps": (_mapping, "a mapping"),
+    MESSAGE_ID: (_can_be_sent, "a text of Unicode characters"),
 }

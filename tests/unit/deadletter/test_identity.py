@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from fluxora_tasks.deadletter.identity import dead_id_for, failure_id_for, new_id
+from typing import Any
+
+import pytest
+
+from fluxora_tasks.deadletter.identity import (
+    claimed_dead_id,
+    claimed_replay_no,
+    dead_id_for,
+    failure_id_for,
+    new_id,
+)
 
 
 def test_the_same_message_has_the_same_record() -> None:
@@ -16,3 +26,24 @@ def test_two_deliveries_are_two_failures() -> None:
     """One run signalled twice is one failure."""
     assert failure_id_for("d", "r1") != failure_id_for("d", "r2")
     assert new_id() != new_id()
+
+
+def test_a_foreign_id_of_any_text_has_a_record() -> None:
+    """A lone surrogate is text to Python and JSON, and nothing to UTF-8."""
+    assert dead_id_for("\ud800", "t", "q") != dead_id_for("\ud801", "t", "q")
+
+
+@pytest.mark.parametrize("claimed", [None, "", 7, "x" * 65, "a\x00", "\ud800", "a b", [], {}, True])
+def test_a_forged_record_is_not_believed(claimed: Any) -> None:
+    """Nor is the number of a replay that belongs to none."""
+    headers = {"fx_dead_id": claimed, "fx_replay_no": 1}
+    assert (claimed_dead_id(headers), claimed_replay_no(headers)) == ("", 0)
+
+
+@pytest.mark.parametrize("claimed", [None, "1", 0, -1, 2**31, 1.0, True, [], {}])
+def test_a_forged_number_of_a_replay_is_not_believed(claimed: Any) -> None:
+    """The record is, so the failure is filed under its original message."""
+    headers = {"fx_dead_id": dead_id_for("m", "t", "q"), "fx_replay_no": claimed}
+    assert claimed_dead_id(headers)
+    assert claimed_replay_no(headers) == 0
+    assert claimed_replay_no({**headers, "fx_replay_no": 2}) == 2
