@@ -20,7 +20,7 @@ from fluxora_tasks.transport.delay import delayed_envelope, delayed_member, wait
 from fluxora_tasks.transport.fetch import DUE, Fetcher, TakeRequest
 from fluxora_tasks.transport.filing import ending, read_envelope
 from fluxora_tasks.transport.holding import Holding, Keys
-from fluxora_tasks.transport.liveness import Heart
+from fluxora_tasks.transport.liveness import Heart, leave_behind
 from fluxora_tasks.transport.scripts import DELAY, MOVE, TAKE
 from fluxora_tasks.transport.window import Message, QoS
 
@@ -251,6 +251,8 @@ class Channel(plain.Channel):
         elif unwritten >= _UNWRITTEN or (not self.in_loop and time.monotonic() - self._written_at > _WRITE_EVERY):
             holding.flush()
             self._written_at = time.monotonic()
+        elif not self.in_loop and unwritten == 1 and self._heart is not None:
+            self._heart.call()
 
     def deliver_taken(self) -> bool:
         """Hand over what was taken; whether there was anything."""
@@ -289,13 +291,12 @@ class Channel(plain.Channel):
         heart, self._heart = self._heart, None
         if heart is None or self._holding is None:
             return
-        left_behind = False
+        heart.stop()
         try:
             self._holding.put_all_back()
         except errors as exc:
-            left_behind = True
+            leave_behind(self._holding)
             logger.warning("messages in hand are put back later: %s: %s", type(exc).__name__, exc)
-        heart.stop(left_behind=left_behind)
         if self._qos is not None:
             self._qos._delivered.clear()
 

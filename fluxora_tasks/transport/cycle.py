@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from queue import Empty
@@ -9,6 +10,9 @@ from typing import Any, Final
 
 from kombu.transport import redis as plain
 from kombu.utils.eventio import READ
+from redis.exceptions import ResponseError
+
+logger = logging.getLogger(__name__)
 
 #: Seconds a wait without a limit is cut into, so that a cancelled consumer is noticed.
 _ROUND: Final = 1.0
@@ -56,12 +60,19 @@ class Cycle(plain.MultiChannelPoller):
                     return
                 if time.monotonic() >= end and not any(channel.fetcher.taken for channel in self._channels):
                     self.maybe_check_brpop_health()
-                    self.maybe_restore_messages()
+                    self._look_after_plain_workers()
                     raise Empty
         finally:
             self._in_protected_read = False
             while self.after_read:
                 self.after_read.pop()()
+
+    def _look_after_plain_workers(self) -> None:
+        """Messages that kombu filed are put back by kombu's rule."""
+        try:
+            self.maybe_restore_messages()
+        except ResponseError as exc:
+            logger.warning("messages of plain workers are looked after later: %s", exc)
 
     def ring(self) -> None:
         """Wake the loop from another thread."""

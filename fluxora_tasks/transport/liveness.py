@@ -10,7 +10,6 @@ silenced it, too.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -33,11 +32,19 @@ UNKNOWN: Final = 30.0
 #: Seconds of unbroken touch with the server before a consumer looks for others.
 STEADY: Final = 8.0
 
+#: Seconds between a call and the writing of acknowledgements.
+_LINGER: Final = 0.02
+
 _NAME: Final = "fluxora:"
 
 #: Consumers of this process that could not put their messages back when their connection broke. What was done
 #: meanwhile is still acknowledged to them.
 _left_behind: set[Holding] = set()
+
+
+def leave_behind(holding: Holding) -> None:
+    """These messages could not be put back; the next consumer of this process will do it."""
+    _left_behind.add(holding)
 
 
 class Heart:
@@ -52,18 +59,21 @@ class Heart:
     def __init__(self, holding: Holding, connect: Callable[[], Any]) -> None:
         self._holding = holding
         self._connection = connect()
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._called = threading.Event()
         self._last = float("-inf")
         self._steady_since = float("inf")
-        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="fluxora-heart", daemon=True)
         self._thread.start()
 
-    def stop(self, *, left_behind: bool = False) -> None:
-        """No more signs; with ``left_behind`` the next consumer of this process takes care of the messages."""
-        if left_behind:
-            _left_behind.add(self._holding)
-        self._stopping.set()
+    def stop(self) -> None:
+        """No more signs."""
+        self._stopping = True
+        self._called.set()
+
+    def call(self) -> None:
+        """Acknowledgements wait to be written, and whoever should write them may be busy with something else."""
+        self._called.set()
 
     def after_fork(self) -> None:
         """In a child: let go of the socket, whose end has to show the death of the parent alone."""
@@ -74,7 +84,7 @@ class Heart:
     def _run(self) -> None:
         away = False
         try:
-            while True:
+            while not self._stopping:
                 try:
                     self._beat()
                     away = False
@@ -83,8 +93,9 @@ class Heart:
                     if not away:
                         logger.warning("no sign of life could be given: %s: %s", type(exc).__name__, exc)
                     away = True
-                if self._stopping.wait(BEAT_EVERY / 2 if away else BEAT_EVERY):
-                    return
+                if self._called.wait(BEAT_EVERY / 2 if away else BEAT_EVERY):
+                    self._called.clear()
+                    time.sleep(_LINGER)
         except ReferenceError:
             return  # the pool of a sentinel connection is gone with its channel
         finally:
@@ -132,7 +143,8 @@ class Heart:
             consumer = name.decode()
             if (now - seen) / 1000 >= patience_with(consumer, connected):
                 restored = give_up(self._execute, self._holding.keys, consumer, str(seen))
-                logger.warning("put %d messages of dead consumer %s back", restored, consumer)
+                if restored:
+                    logger.warning("put %d messages of dead consumer %s back", restored, consumer)
 
     def _connected(self) -> set[str] | None:
         """Consumers with an open connection; ``None`` where the server does not tell."""
