@@ -208,9 +208,9 @@ class PrivateRabbit:
             timeout=60,
         ).stdout
 
-    def restart(self) -> None:
-        """Kill the node without notice and start it again with its data; its port stays."""
-        self._process.stop(signal.SIGKILL, wait=10)
+    def restart(self, term: signal.Signals = signal.SIGKILL) -> None:
+        """End the node, without notice unless ``term`` says otherwise, and start it again with its data and port."""
+        self._process.stop(term, wait=30)
         self._process = self._launch()
         self.await_ready()
 
