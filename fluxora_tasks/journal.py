@@ -106,8 +106,10 @@ class Journal:
 
     def closed(self, message_ids: Sequence[str], ending: Ending) -> None:
         """Note that messages ended; ids that are not open change nothing."""
+        # ours are ASCII; a foreign one, which nobody opened, may be a text that cannot be sent
+        possible = filter(str.isascii, message_ids)
         with contextlib.suppress(StoreUnavailable):
-            self._close_script([OPEN_KEY, COUNTS_KEY], [ending, *message_ids])
+            self._close_script([OPEN_KEY, COUNTS_KEY], [ending, *possible])
 
     def retried(self) -> None:
         """Count one scheduled retry; see ``take_retries``."""

@@ -23,6 +23,10 @@ DEAD_LETTER_TYPE: Final = "application/vnd.fluxora.dead-letter+json"
 CONFIRMATION_TYPE: Final = "application/vnd.fluxora.confirmation+json"
 
 
+#: Levels of nesting in headers that are kept; no message needs them, and Python's stack bounds them.
+DEEPEST: Final = 100
+
+
 class Kind(StrEnum):
     """Why a message died; closed list."""
 
@@ -174,16 +178,22 @@ def decode(content_type: str | None, data: bytes) -> DeadLetter | Confirmation:
     raise EnvelopeUnreadable(f"unknown content type {content_type!r}")
 
 
-def json_safe(value: Any) -> Any:
-    """Headers and properties as JSON can carry them: bytes and unknown types become text, depth is kept."""
+def json_safe(value: Any, levels: int = DEEPEST) -> Any:
+    """Headers and properties as JSON can carry them: bytes and unknown types become text.
+
+    Args:
+        levels: Levels of nesting that are kept; what lies deeper becomes a text that says so.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)) and levels == 0:
+        return "[nested too deeply]"
     if isinstance(value, Mapping):
-        return {str(key): json_safe(item) for key, item in value.items()}
+        return {str(key): json_safe(item, levels - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [json_safe(item) for item in value]
+        return [json_safe(item, levels - 1) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value)

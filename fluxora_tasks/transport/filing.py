@@ -18,6 +18,9 @@ GARBAGE: Final = "fx_garbage"
 
 _BEFORE_QUEUE: Final = b',"","'
 
+#: What kombu knows.
+_BODY_ENCODINGS: Final = ("base64", "utf-8")
+
 
 class Envelope(dict[str, Any]):
     """A message as read from a list.
@@ -45,6 +48,7 @@ def read_envelope(raw: bytes, queue: str, tag: str) -> Envelope:
     """The message in ``raw``, to be delivered under ``tag``; one that carries the bytes where they are no message."""
     try:
         envelope = Envelope(loads(raw.decode()))
+        _require_readable(envelope)
         envelope["properties"]["delivery_tag"] = tag
     except Exception:  # noqa: BLE001 - whatever lies in a list must not end the worker
         return unreadable(raw, queue, tag)
@@ -69,6 +73,27 @@ def unreadable(raw: bytes, queue: str, tag: str) -> Envelope:
             },
         }
     )
+
+
+def _require_readable(envelope: Envelope) -> None:
+    """
+    Check what kombu and Celery take for granted; what they stumble over ends the worker.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: a part is missing, of another type, or cannot be decoded.
+    """
+    properties, body = envelope["properties"], envelope.get("body")
+    labels = (envelope.get("content-type"), envelope.get("content-encoding"), properties.get("reply_to"))
+    mappings = (envelope.get("headers"), properties.get("delivery_info"))
+    if not isinstance(body, str | None) or not all(isinstance(label, str | None) for label in labels):
+        raise TypeError("a text is none")
+    if not all(isinstance(mapping, dict | None) for mapping in mappings):
+        raise TypeError("a mapping is none")
+    encoding = properties.get("body_encoding")
+    if encoding not in (None, *_BODY_ENCODINGS):
+        raise ValueError("unknown encoding of the body")
+    if encoding == "base64" and body:
+        base64.b64decode(body)
 
 
 def as_redelivered(raw: bytes) -> bytes:

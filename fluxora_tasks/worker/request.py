@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -324,7 +324,7 @@ def queue_of(app: Any, message: Any) -> str:
 
     Found by exchange and routing key among the queues of the application; the default exchange routes by queue name.
     """
-    info = message.delivery_info or {}
+    info = message.delivery_info if isinstance(message.delivery_info, Mapping) else {}
     exchange, routing_key = str(info.get("exchange") or ""), str(info.get("routing_key") or "")
     if not exchange:
         return routing_key

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fluxora_tasks.deadletter.envelope import (
     CONFIRMATION_TYPE,
     DEAD_LETTER_TYPE,
+    DEEPEST,
     Confirmation,
     DeadLetter,
     Kind,
@@ -84,3 +85,14 @@ def test_headers_of_any_type_become_json() -> None:
         "d": AT.isoformat(),
         "3": [[1, {"x": str(object)}]],
     }
+
+
+def test_headers_are_kept_to_a_depth() -> None:
+    """Deeper ones, which would exhaust the stack, are cut there; the record says so."""
+    deep: object = "core"
+    for _ in range(5000):
+        deep = [deep]
+    kept = json_safe({"deep": deep})
+    for _ in range(DEEPEST - 1):
+        kept = kept["deep"] if isinstance(kept, dict) else kept[0]
+    assert kept == ["[nested too deeply]"]
