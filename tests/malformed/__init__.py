@@ -1,0 +1,1 @@
+"""Messages no Celery would send, from a seeded generator, and the application that has to live with them."""
