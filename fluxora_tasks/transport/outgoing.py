@@ -22,8 +22,9 @@ from kombu.exceptions import OperationalError
 
 from fluxora_tasks.transport import amqp_delay
 
-#: Seconds the broker may take to confirm one message, per try.
+#: Seconds the broker may take to confirm one message, and to read it.
 CONFIRM_TIMEOUT: Final = 10.0
+WRITE_TIMEOUT: Final = 30.0
 
 #: Milliseconds a worker may hold a message: little where waiting ones block its prefetch window (quorum queues).
 _STEP: Final = 1024
@@ -189,8 +190,13 @@ class Outgoing:
         if self._confirms():
             _confirm(producer.channel)
             options["confirm_timeout"] = options.get("confirm_timeout") or CONFIRM_TIMEOUT
+            options["timeout"] = options.get("timeout") or WRITE_TIMEOUT
             options.setdefault("mandatory", letter.must_route)
-        return producer.publish(letter.body, retry=False, declare=[], **options)
+        try:
+            return producer.publish(letter.body, retry=False, declare=[], **options)
+        except TimeoutError as exc:
+            # not tried again: a broker that is short of memory reads every copy later, and all of them would run
+            raise PublishFailed(_not_confirmed(letter, producer.connection)) from exc
 
     def _confirms(self) -> bool:
         """Whether to wait for confirms: yes, unless the app has said no."""
@@ -319,6 +325,13 @@ def _not_routed(letter: _Letter) -> str:
     return (
         f"task {letter.name} was not sent: no queue takes messages for {_route(letter)}; start a worker that consumes "
         "it, or declare the queue in task_queues, then send again"
+    )
+
+
+def _not_confirmed(letter: _Letter, connection: Connection) -> str:
+    return (
+        f"task {letter.name} may not have been sent to {_route(letter)}: the broker at {connection.as_uri()} did not "
+        "confirm it in time; check its alarms (memory, disk) and whether the task runs before you send it again"
     )
 
 

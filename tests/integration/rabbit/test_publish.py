@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from celery import group
@@ -18,7 +17,8 @@ from kombu.exceptions import OperationalError
 
 from fluxora_tasks.transport.outgoing import PublishFailed
 from tests.integration.rabbit.broker import Broker, app_on
-from tests.servers import free_port
+from tests.servers import PrivateRabbit, free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -176,7 +176,7 @@ def test_a_broker_that_says_nothing_is_an_error_too() -> None:
     assert time.monotonic() - begun < 20
 
 
-def test_a_broker_that_comes_back_is_found(own_broker: Broker, own_node: Any) -> None:
+def test_a_broker_that_comes_back_is_found(own_broker: Broker, own_node: PrivateRabbit) -> None:
     """A restart between two messages is no error."""
     with app_on(own_broker.url) as app:
         app.send_task("t", args=[1])
@@ -185,6 +185,25 @@ def test_a_broker_that_comes_back_is_found(own_broker: Broker, own_node: Any) ->
         after = Broker(own_broker.url)
         assert [after.take("celery").payload[0] for _ in range(2)] == [[1], [2]]
         after.close()
+
+
+@pytest.mark.parametrize("size", [10, 20_000_000])
+def test_a_broker_out_of_memory_is_an_error_and_no_source_of_copies(
+    own_broker: Broker, own_node: PrivateRabbit, size: int
+) -> None:
+    """It stops reading; what it reads afterwards is one message at most."""
+    with app_on(own_broker.url) as app:
+        app.send_task("t", args=[0])
+        own_node.control("set_vm_memory_high_watermark", "absolute", "1")
+        begun = time.monotonic()
+        with pytest.raises(PublishFailed):
+            app.send_task("t", args=["x" * size], confirm_timeout=0.5, timeout=0.5)
+        assert time.monotonic() - begun < 20
+        own_node.control("set_vm_memory_high_watermark", "0.4")
+        app.send_task("t", args=[2])
+        # the last one is in; whatever the broker still reads of the one before came earlier on another connection
+        wait_until(lambda: own_broker.count("celery") >= 2)
+        assert own_broker.count("celery") <= 3
 
 
 @pytest.mark.parametrize("countdown", [None, 5])
