@@ -49,6 +49,7 @@ class StateStore:
             retry=Retry(NoBackoff(), 0),
             client_name="fluxora",
             decode_responses=False,
+            encoding_errors="surrogatepass",  # ids of foreign messages may be any text that JSON can spell
         )
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class StateStore:
         try:
             answer = command(self._client)
         except RedisError as exc:
-            self._away(exc)
+            self.away(exc)
             raise StoreUnavailable(f"shared state is away: {type(exc).__name__}") from exc
         if self._gate != _GATE_FIRST:
             self._back()
@@ -83,11 +84,28 @@ class StateStore:
 
         return call
 
+    def connection(self) -> Any:
+        """
+        A connection of the caller's own, connected; for answers that are read later.
+
+        Raises:
+            StoreUnavailable: as for ``run``.
+        """
+
+        def connect(client: redis.Redis) -> Any:
+            pool = client.connection_pool
+            connection = pool.connection_class(**pool.connection_kwargs)
+            connection.connect()
+            return connection
+
+        return self.run(connect)
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
-    def _away(self, exc: RedisError) -> None:
+    def away(self, exc: Exception) -> None:
+        """Do not ask for a while: it did not answer."""
         with self._lock:
             first = self._gate == _GATE_FIRST
             self._closed_until = self._monotonic() + self._gate * self._random.uniform(0.75, 1.25)

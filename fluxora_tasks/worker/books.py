@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: Hash: message id -> runs that have not ended. Same hash tag as the journal, so that one pipeline serves both.
 RUNS_KEY: Final = f"{PREFIX}{{journal}}:runs"
 
+#: Of ``SCRIPT``.
+KEYS: Final = [RUNS_KEY, OPEN_KEY, COUNTS_KEY]
+
 #: Seconds without any traffic after which counts are forgotten.
 _TTL: Final = 7 * 86_400
 
@@ -29,7 +32,7 @@ _OWED_LIMIT: Final = 100_000
 # KEYS 1 runs, 2 open and 3 counts of the journal (journal.py). ARGV 1 ttl of the runs in s, 2 "1" where a journal is
 # kept, 3 retries to count, 4 number of ids that began, 5.. those ids, then for each ending its name ("": the message
 # goes on), the number of its ids, those ids. Only ids that were open are counted. No clock.
-_WRITE: Final = """
+SCRIPT: Final = """
 local began = tonumber(ARGV[4])
 for i = 5, 4 + began do redis.call('HINCRBY', KEYS[1], ARGV[i], 1) end
 local at = 5 + began
@@ -61,7 +64,7 @@ class Books:
     def __init__(self, store: StateStore | None, journal: Journal | None) -> None:
         self.journal = journal
         self._store = store
-        self._write = store.script(_WRITE) if store is not None else None
+        self._write = store.script(SCRIPT) if store is not None else None
         self._owed: dict[Ending | None, list[str]] = {}
         self._lock = threading.Lock()
 
@@ -86,15 +89,35 @@ class Books:
         if self._write is None or not (started or ended or self._owed):
             return
         ended = self._with_owed(ended)
-        retries = self.journal.take_retries() if self.journal is not None else 0
+        try:
+            self._write(KEYS, self.entry(started, ended))
+        except StoreUnavailable:
+            self._owe(ended)
+
+    def entry(self, started: Sequence[str], ended: Mapping[Ending | None, Sequence[str]]) -> list[Any]:
+        """The arguments of ``SCRIPT`` that write this down."""
         # one command: a pipeline with a script in it asks for the script first, in a round trip of its own
+        retries = self.journal.take_retries() if self.journal is not None else 0
         arguments: list[Any] = [_TTL, int(self.journal is not None), retries, len(started), *started]
         for ending, message_ids in ended.items():
             arguments += [ending or "", len(message_ids), *message_ids]
-        try:
-            self._write([RUNS_KEY, OPEN_KEY, COUNTS_KEY], arguments)
-        except StoreUnavailable:
-            self._owe(ended)
+        return arguments
+
+    def connection(self) -> Any:
+        """
+        A connection of the caller's own to the store.
+
+        Raises:
+            StoreUnavailable: there is none now.
+        """
+        if self._store is None:
+            raise StoreUnavailable("there is no shared state")
+        return self._store.connection()
+
+    def away(self, exc: Exception) -> None:
+        """The store did not answer on that connection."""
+        if self._store is not None:
+            self._store.away(exc)
 
     def unfinished_runs(self, message_id: str) -> int:
         """Runs of a message that began and did not end; 0 where nobody can tell."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
+from fluxora_tasks.worker.posting import Hub, Posting
 
 #: Seconds a pool without an event loop waits for one confirm before the outbox goes on alone.
 _INLINE_WAIT: Final = 15.0
@@ -19,18 +20,6 @@ _INLINE_WAIT: Final = 15.0
 _OWED_AGAIN: Final = 1.0
 
 Release = Callable[[], None]
-
-
-class Hub(Protocol):
-    """The part of kombu's event loop that is used here."""
-
-    def call_soon(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Run the callback in the loop's next turn; safe from other threads."""
-        ...
-
-    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Any:
-        """Run the callback after so many seconds; for the loop's own thread."""
-        ...
 
 
 class WorkerRuntime:
@@ -49,6 +38,7 @@ class WorkerRuntime:
         self.poison_after = poison_after
         self._outbox = outbox
         self._hub: Hub | None = None
+        self._posting: Posting | None = None
         self.in_process = True
         self._started: list[str] = []
         self._ended: dict[Ending | None, list[tuple[str, Release]]] = {}
@@ -65,6 +55,7 @@ class WorkerRuntime:
                 down before it begins.
         """
         self._hub, self.in_process = hub, in_process
+        self._posting = Posting(self.books, hub) if hub is not None else None
         self._will_try_again = False
 
     def publish(self, note: DeadLetter | Confirmation, release: Release) -> None:
@@ -93,7 +84,7 @@ class WorkerRuntime:
             self._note(lambda: self._started.append(message_id))
 
     def ended(self, message_id: str, ending: Ending | None, release: Release) -> None:
-        """Write down the end of a run, then release its message; all of one turn of the loop go in one round trip."""
+        """Write down the end of a run, then release its message; all of one turn of the loop go in one command."""
         if not self.books.kept:
             self._in_loop(release)
         elif self._hub is None:
@@ -109,8 +100,10 @@ class WorkerRuntime:
 
     def drain(self, timeout: float) -> bool:
         """Write what is waiting; whether all of it was confirmed in time."""
-        self._flush()
-        return self._outbox.drain(timeout)
+        self._flush_and_wait()
+        confirmed = self._outbox.drain(timeout)
+        self._flush_and_wait()
+        return confirmed
 
     def _in_loop(self, release: Release) -> None:
         """Settle in the loop's own thread: a connection must not be written to by two."""
@@ -130,11 +123,14 @@ class WorkerRuntime:
         with self._lock:
             started, self._started = self._started, []
             ended, self._ended = self._ended, {}
-        self.books.write(started, {ending: [one for one, _ in entries] for ending, entries in ended.items()})
-        for entries in ended.values():
-            for _, release in entries:
-                release()
+        if self._posting is not None and (started or ended or self.books.owing):
+            self._posting.post(started, ended)
         self._try_again_later()
+
+    def _flush_and_wait(self) -> None:
+        self._flush()
+        if self._posting is not None:
+            self._posting.settle()
 
     def _try_again_later(self) -> None:
         """Come back for what the store was not there for, even if no message ends meanwhile."""

@@ -91,3 +91,12 @@ def test_endings_are_owed_while_the_store_is_away(store: StoreServer) -> None:
     books.write([], {})
     assert journal.counts() == counts
     back.close()
+
+
+def test_an_id_may_be_any_text(state: StateStore) -> None:
+    """A foreign message's id, half a surrogate pair in it."""
+    books = Books(state, Journal(state))
+    books.write(["\ud800", "ü"], {})
+    assert books.unfinished_runs("\ud800") == 1
+    books.write([], {"succeeded": ["\ud800"], None: ["ü"]})
+    assert (books.unfinished_runs("\ud800"), books.unfinished_runs("ü")) == (0, 0)
