@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +23,9 @@ PREFIX: Final = "FLUXORA_"
 
 #: A Unix socket path may have 107 bytes; the embedded server refuses longer ones.
 _SOCKET_PATH_LIMIT: Final = 100
+
+#: How alike a slip and a name are, of 1; variables of other programs stay below it.
+_SLIP: Final = 0.9
 
 _UNSET: Final = object()
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
@@ -39,19 +43,47 @@ def _url(example: str, *schemes: str) -> Callable[[Any], str | None]:
         scheme = urlsplit(value).scheme if isinstance(value, str) and "://" in value else ""
         if scheme.split("+")[0] not in schemes:
             raise ValueError(f"takes a URL like {example}")
+        _check_address(value)
         return str(value)
 
     return convert
+
+
+def _check_address(url: str) -> None:
+    """Port and Redis database; hosts may have any name, and kombu takes several URLs joined by ``;``."""
+    for one in url.split(";"):
+        parts = urlsplit(one)
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("takes a URL whose port is a number; in a password write / as %2F") from None
+        database = parts.path.strip("/")
+        if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
+            raise ValueError("takes a URL that ends with the number of a Redis database, like /0")
+
+
+def _result_backend(value: Any) -> str | None:
+    """What Celery takes: one of its own names, alone or before a URL, or the path of a class."""
+    if value is None:
+        return None
+    name, separator, _ = _text(value).partition("://")
+    if not re.search(r"[.:+]", name) and name not in _backend_names():
+        raise ValueError("takes a URL like redis://localhost:6379/1, or rpc://")
+    if separator:
+        _check_address(value)
+    return str(value)
+
+
+def _backend_names() -> Container[str]:
+    from celery.app.backends import BACKEND_ALIASES
+
+    return dict(BACKEND_ALIASES)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 200:
         raise ValueError("takes a text of 1 to 200 characters")
     return value
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else _text(value)
 
 
 def _path(value: Any) -> Path:
@@ -122,7 +154,7 @@ class Settings:
         None, _ledger_url, "SQL database of the ledger. None: SQLite file ledger.db in state_dir."
     )
     result_backend: str | None = _option(
-        None, _optional_text, "Celery result backend, where the app sets none. None: only with the embedded Valkey."
+        None, _result_backend, "Celery result backend, where the app sets none. None: only with the embedded Valkey."
     )
     state_dir: Path = _option(Path(".fluxora"), _path, "Directory of everything embedded.")
     redis_transport: bool = _option(
@@ -151,6 +183,7 @@ class Settings:
                 object.__setattr__(self, item.name, _value_of(item, getattr(self, item.name)))
             except ValueError as exc:
                 wrong.append(f"{variable_of(item.name)} {exc}")
+        wrong += _slips()
         if wrong:
             raise ConfigurationError("; ".join(wrong))
 
@@ -220,6 +253,14 @@ def load_settings(**overrides: Any) -> Settings:
 def variable_of(name: str) -> str:
     """The environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
+
+
+def _slips() -> list[str]:
+    """Variables that are nearly one of ours: what somebody set has no effect, and nobody would tell them."""
+    known = [variable_of(item.name) for item in fields(Settings)]
+    ours = (name for name in os.environ if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"))
+    near = ((name, get_close_matches(name, known, 1, _SLIP)) for name in sorted(ours) if name not in known)
+    return [f"{name} is no setting; did you mean {found[0]}?" for name, found in near if found]
 
 
 def _value_of(item: Field[Any], given: Any) -> Any:

@@ -18,6 +18,12 @@ from fluxora_tasks.settings import Settings, load_settings, mask_url
         ("FLUXORA_BROKER_URL", "localhost:6379", "redis://localhost"),
         ("FLUXORA_REDIS_URL", "http://x", "redis://"),
         ("FLUXORA_LEDGER_URL", "mysql://x", "postgresql+psycopg://"),
+        ("FLUXORA_BROKER_URL", "redis://h:port/0", "port is a number"),
+        ("FLUXORA_BROKER_URL", "amqp://u:se/cret@h//", "%2F"),
+        ("FLUXORA_BROKER_URL", "redis://h/zero", "Redis database"),
+        ("FLUXORA_REDIS_URL", "redis://h:70000", "port is a number"),
+        ("FLUXORA_RESULT_BACKEND", "nonsense://", "rpc://"),
+        ("FLUXORA_RESULT_BACKEND", "redis://h:port/1", "port is a number"),
         ("FLUXORA_MAX_ATTEMPTS", "none", "whole number"),
         ("FLUXORA_MAX_ATTEMPTS", "0", "from 1"),
     ],
@@ -33,6 +39,35 @@ def test_a_wrong_variable_is_named_with_what_it_takes(
     assert line.startswith(f"{name} takes ")
     assert says in line
     assert "\n" not in line
+    assert "cret" not in line
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["redis", "rpc://", "redis://h:1/2?x=y", "db+postgresql://u@h/d", "cache+memory://", "my.module.Backend", "a:B"],
+)
+def test_every_form_of_a_result_backend_is_taken(backend: str) -> None:
+    """Celery's names, its URLs, and the path of a class."""
+    assert Settings(result_backend=backend).result_backend == backend
+
+
+@pytest.mark.parametrize(
+    "broker",
+    ["sentinel://a:1/0;sentinel://b:2/0", "redis://[::1]:6379/15", "rediss://h/0?ssl_cert_reqs=none", "redis://h"],
+)
+def test_every_form_of_a_broker_is_taken(broker: str) -> None:
+    """Several servers, IPv6, options, no database."""
+    assert Settings(broker_url=broker).broker_url == broker
+
+
+def test_a_slip_in_a_variable_is_answered_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would change nothing, and nobody would tell; what is like none of ours belongs to somebody else."""
+    for name in ("FLUXORA_APP", "FLUXORA_DEBUG", "FLUXORA_BROKER_PASSWORD", "FLUXORA_TEST_REDIS_URL", "FLUXORAS_URL"):
+        monkeypatch.setenv(name, "x")
+    load_settings()
+    monkeypatch.setenv("FLUXORA_MAX_ATEMPTS", "3")
+    with pytest.raises(ConfigurationError, match="FLUXORA_MAX_ATEMPTS is no setting; did you mean FLUXORA_MAX_ATTE"):
+        load_settings()
 
 
 def test_an_explicit_value_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
