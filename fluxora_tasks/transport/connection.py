@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kombu import Connection
+from kombu.connection import Connection, ConnectionPool, PooledConnection
 from kombu.transport import get_transport_cls
 from kombu.utils.collections import HashedSeq
 
@@ -31,7 +31,23 @@ class DurableConnection(Connection):
 
     def __eqhash__(self) -> HashedSeq:
         """Another one than kombu's for the same address: their pools are not to be shared."""
-        return HashedSeq(type(self).__name__, *super().__eqhash__())
+        return HashedSeq("durable", *super().__eqhash__())
+
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:
+        """Connections like this one."""
+        return _Pool(self, limit, **kwargs)
+
+
+class _PooledConnection(DurableConnection, PooledConnection):
+    """One of a pool's."""
+
+
+class _Pool(ConnectionPool):
+    """kombu's names the class of its connections itself."""
+
+    def new(self) -> _PooledConnection:
+        """One more."""
+        return _PooledConnection(self, **dict(self.connection._info(resolve=False)))
 
 
 def transport_for(url: str) -> str | None:

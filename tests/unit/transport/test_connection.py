@@ -61,3 +61,9 @@ def test_pools_are_not_shared_with_plain_connections() -> None:
     plain_key, durable_key = (each("redis://localhost").__eqhash__() for each in (Connection, DurableConnection))
     assert plain_key != durable_key
     assert Connection("redis://localhost").get_transport_cls() is plain.Transport
+
+
+def test_connections_of_a_pool_are_durable() -> None:
+    """Producers take theirs from one."""
+    with DurableConnection("redis://localhost").Pool(1).acquire() as connection:
+        assert connection.get_transport_cls() is Transport
