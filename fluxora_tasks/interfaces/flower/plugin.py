@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+import click
+
 from fluxora_tasks.errors import MissingExtra
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def with_pages(build: Build) -> Build:
 
     def application(*args: Any, **kwargs: Any) -> Any:
         flower = build(*args, **kwargs)
+        _tell_a_taken_port(flower)
         _add_pages(flower)
         return flower
 
@@ -64,6 +67,30 @@ def why_not() -> str:
     if find_spec("flower") is None:
         return str(MissingExtra("flower", "Flower with dead-letter pages"))
     return "this Flower is built differently; the dead-letter pages need: pip install 'fluxora-tasks[flower]'"
+
+
+class CannotListen(click.ClickException):
+    """Flower's address is taken, or is none of this machine's: a matter of configuration."""
+
+    exit_code = 2
+
+
+def _tell_a_taken_port(flower: Any) -> None:
+    """One line instead of Flower's traceback."""
+    start = getattr(flower, "start_http_server", None)
+    if start is None:
+        return
+
+    def start_or_tell() -> Any:
+        try:
+            return start()
+        except OSError as exc:
+            where = f"{flower.options.address or '*'}:{flower.options.port}"
+            raise CannotListen(
+                f"Flower cannot listen on {where} ({exc.strerror}); choose another: --port=N --address=HOST"
+            ) from exc
+
+    flower.start_http_server = start_or_tell
 
 
 def _add_pages(flower: Any) -> None:

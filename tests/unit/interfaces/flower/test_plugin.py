@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from celery import Celery
 
@@ -48,6 +49,23 @@ def test_an_installed_app_gets_the_pages(given_pages: list[Any]) -> None:
     """The application that Flower builds comes back, with pages."""
     flower = plugin.with_pages(_build)(capp=_small(installed=True))
     assert given_pages == [flower]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_taken_port_is_told_in_one_line(installed: bool, given_pages: list[Any]) -> None:
+    """Address, reason, and the option to change; code 2 as for any other configuration."""
+
+    def refused() -> None:
+        raise OSError(98, "Address already in use")
+
+    def build(capp: Celery) -> SimpleNamespace:
+        options = SimpleNamespace(address="127.0.0.1", port=5555)
+        return SimpleNamespace(capp=capp, options=options, start_http_server=refused)
+
+    flower = plugin.with_pages(build)(capp=_small(installed=installed))
+    with pytest.raises(click.ClickException, match=r"127\.0\.0\.1:5555 \(Address already in use\); .* --port") as told:
+        flower.start_http_server()
+    assert told.value.exit_code == 2
 
 
 def test_an_app_without_install_gets_plain_flower(given_pages: list[Any], caplog: pytest.LogCaptureFixture) -> None:
