@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from fluxora_tasks.install import install
 from fluxora_tasks.ledger.database import open_engine, reading
 from fluxora_tasks.settings import Settings
 from tests.malformed.app import ACCEPT
-from tests.malformed.messages import Maker, Odd, envelope_of
+from tests.malformed.messages import Bomb, Maker, Odd, envelope_of
 from tests.processes import CeleryProcesses
 from tests.servers import StoreServer
 from tests.waiting import wait_until
@@ -115,6 +116,8 @@ def bench(
         "FLUXORA_RESULT_BACKEND": store.broker_url(1),
         "FLUXORA_LEDGER_URL": str(settings.ledger_url),
         ACCEPT: accept,
+        # without it Celery accepts no pickle as root
+        "C_FORCE_ROOT": "1",
     }
     client = Celery("client")
     install(client, settings)
@@ -143,6 +146,22 @@ def test_every_malformed_message_is_recorded(bench: Bench, broker_url: str, tmp_
     assert not parked, f"{len(parked)} could not become records: {parked[:10]}"
     assert bench.recorded() == MESSAGES
     assert not unfitting(bench, messages)
+
+
+@pytest.mark.parametrize("accept", ["json,pickle"])
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_a_pickle_the_app_accepts_is_opened_by_its_workers_only(bench: Bench, tmp_path: Path) -> None:
+    """Celery's main process opens it before the child does, with this library and without; the recorder never."""
+    marker = tmp_path / "unpickled"
+    body = pickle.dumps([[Bomb(marker)], {}, {}])
+    content = {"content_type": "application/x-python-serialize", "content_encoding": "binary"}
+    bench.publish([Odd(body=body, headers={"task": "two_arguments", "id": "pickled"}, **content)])
+    wait_until(lambda: bench.recorded() == 1, 30, "the record")
+    assert bench.query("SELECT kind, body FROM dead_letters") == [("bad_arguments", body)]
+    opened_by = {int(line) for line in marker.read_text().split()}
+    children = Path(f"/proc/{bench.worker.pid}/task/{bench.worker.pid}/children").read_text().split()
+    assert opened_by <= {bench.worker.pid, *map(int, children)}
+    bench.succeeds()
 
 
 def unfitting(bench: Bench, messages: Sequence[Odd]) -> list[tuple[str, str]]:

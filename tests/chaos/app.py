@@ -8,15 +8,27 @@ from typing import Any
 
 from celery import Celery
 
-from fluxora_tasks import NonRetryableError, RetryableError, RetryPolicy, install
+from fluxora_tasks import NonRetryableError, RetryableError, RetryPolicy, install, queue
 from fluxora_tasks.deadletter.identity import MESSAGE_ID
+
+#: "quorum": the work queue is one of ``fluxora_tasks.queue``; else Celery's own.
+QUEUE = "CHAOS_QUEUE"
 
 #: Names the file that survives everything that dies: one write per line, appended.
 TRACE = "CHAOS_TRACE"
 
+
+def configure(app: Celery, kind: str) -> None:
+    """Choose the work queue, alike for senders and workers."""
+    if kind == "quorum":
+        app.conf.task_queues = [queue("work")]
+        app.conf.task_default_queue = "work"
+
+
 app = Celery("chaos")
-app.conf.update(result_expires=3600, broker_connection_retry_on_startup=True)
+app.conf.result_expires = 3600
 install(app)
+configure(app, os.environ.get(QUEUE, ""))
 
 
 @app.task(name="work", bind=True, retry_policy=RetryPolicy(max_attempts=5, base_delay=0.2, max_delay=1.0, jitter=False))

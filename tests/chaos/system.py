@@ -18,7 +18,7 @@ from fluxora_tasks.devstack.process import ManagedProcess
 from fluxora_tasks.install import install
 from fluxora_tasks.ledger.database import open_engine, reading
 from fluxora_tasks.settings import Settings
-from tests.chaos.app import TRACE
+from tests.chaos.app import QUEUE, TRACE, configure
 from tests.chaos.servers import Broker, LedgerDatabase, Store
 from tests.processes import CeleryProcesses
 from tests.waiting import wait_until
@@ -77,6 +77,7 @@ class System:
     """The parts, and their processes.
 
     Attributes:
+        queue: Kind of the work queue; see ``app.configure``.
         killed: Process ids of children that could not report the end of a run.
     """
 
@@ -85,6 +86,7 @@ class System:
     ledger: LedgerDatabase
     store: Store
     celery: CeleryProcesses
+    queue: str = ""
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
     killed: set[int] = field(default_factory=set)
 
@@ -103,6 +105,7 @@ class System:
             "FLUXORA_REDIS_URL": str(self.settings.redis_url),
             "FLUXORA_RESULT_BACKEND": str(self.settings.result_backend),
             "FLUXORA_LEDGER_URL": str(self.settings.ledger_url),
+            QUEUE: self.queue,
             TRACE: str(self.directory / "trace"),
         }
 
@@ -140,6 +143,7 @@ class System:
         """An installed app that sends."""
         client = Celery("chaos-client")
         install(client, self.settings)
+        configure(client, self.queue)
         return client
 
     def rows(self) -> list[Row]:

@@ -50,20 +50,20 @@ class Odd:
 
 
 class Bomb:
-    """Makes a file when it is unpickled."""
+    """Writes its process id to a file when it is unpickled, and becomes 1."""
 
     def __init__(self, marker: Path) -> None:
-        self._marker = marker
+        self._code = f"__import__('os').system('echo '+str(__import__('os').getpid())+' >> {marker}') + 1"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open, (str(self._marker), "w")
+        return eval, (self._code,)
 
 
 class Maker:
     """Makes one message of each sort in turn.
 
     Args:
-        marker: File that an unpickled bomb makes.
+        marker: File that an unpickled bomb writes to.
         amqp: For RabbitMQ, which carries fewer types in headers; else for Redis.
     """
 
