@@ -8,6 +8,7 @@ Celery resolves the route of a task inside ``send_task`` and then calls ``app.am
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from kombu.exceptions import OperationalError
 
 from fluxora_tasks.transport import amqp_delay
 
+logger = logging.getLogger(__name__)
+
 #: Seconds the broker may take to confirm one message, and to read it.
 CONFIRM_TIMEOUT: Final = 10.0
 WRITE_TIMEOUT: Final = 30.0
@@ -35,6 +38,9 @@ _HELD: Final = 2.0
 
 #: AMQP's reply codes of a message that no queue takes, and of an exchange that does not exist.
 _NO_ROUTE, _NOT_FOUND = 312, 404
+
+#: Of a declaration that this account may not make, or that this release of the broker does not know.
+_CANNOT_DECLARE: Final = frozenset({403, 406, 540})
 
 #: Left by the way through delay and dead-letter queues. RabbitMQ drops a message that passes a queue it has
 #: expired in before, and reads that from this header.
@@ -91,6 +97,7 @@ class Outgoing:
     def __init__(self, app: Celery, dead_letters: Queue) -> None:
         self._app = app
         self._dead_letters = dead_letters
+        self._can_delay = True
 
     def prepare(self, options: MutableMapping[str, Any]) -> None:
         """
@@ -216,15 +223,26 @@ class Outgoing:
         headers = options.get("headers") or {}
         seconds = _seconds_until_due(self._app, headers)
         static = seconds > 0 and self._has_static_prefetch()
-        if not static and seconds <= _HELD:
+        if not self._can_delay or (not static and seconds <= _HELD):
             return
         target = amqp_delay.Target(letter.exchange, letter.routing_key)
         way = amqp_delay.way_to(target, seconds, _STEP_STATIC_PREFETCH if static else _STEP)
-        if way is None:
-            return
-        producer = letter.producer
-        amqp_delay.declare(producer.channel, target, way.highest, producer.connection.declared_entities)
-        options |= {"exchange": way.exchange, "routing_key": way.routing_key}
+        if way is not None and self._declare_way(letter.producer, target, way):
+            options |= {"exchange": way.exchange, "routing_key": way.routing_key}
+
+    def _declare_way(self, producer: Any, target: amqp_delay.Target, way: amqp_delay.Way) -> bool:
+        """Whether the delay queues are there; where they cannot be had, messages wait in the workers as ever."""
+        connection = producer.connection
+        try:
+            amqp_delay.declare(producer.channel, target, way.highest, connection.declared_entities)
+        except connection.channel_errors as exc:
+            if _code(exc) not in _CANNOT_DECLARE:
+                raise
+            logger.warning("messages that are not due wait in the workers, not in the broker: %s", exc)
+            self._can_delay = False
+            _renew_channel(producer)
+            return False
+        return True
 
 
 class _TaskProducer:

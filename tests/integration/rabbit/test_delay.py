@@ -190,3 +190,21 @@ def test_a_killed_broker_loses_no_delayed_message(own_broker: Broker, own_node: 
         after.close()
 
     assert arrived == {"declares the queues", *range(100)}
+
+
+def test_an_account_that_may_not_declare_them_goes_without(
+    own_broker: Broker, own_node: PrivateRabbit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The message goes to its queue, where a worker holds it; said once."""
+    vhost = own_broker.url.rpartition("/")[2]
+    own_node.control("add_user", vhost, "secret")
+    own_node.control("set_permissions", "--vhost", vhost, vhost, "^celery$", ".*", ".*")
+    url = own_broker.url.replace("guest:guest", f"{vhost}:secret")
+    with app_on(url) as app:
+        for _ in range(2):
+            app.send_task("t", countdown=60)
+
+    assert own_broker.count("celery") == 2
+    assert [record.message[:60] for record in caplog.records] == [
+        "messages that are not due wait in the workers, not in the br"
+    ]
