@@ -118,7 +118,7 @@ def _compare(suite: Suite, broker: str, rabbit: PrivateRabbit | None) -> Compari
     (plain, plain_time), (ours, our_time) = both("all", "t/integration", *_without_azure(), *suite.arguments)
     confirmed, unstable = [], []
     for difference in differences(plain, ours):
-        again = [both(f"again-{number}", _path(difference.test)) for number in range(_AGAIN)]
+        again = [both(f"again-{number}", "-p", "no:rerunfailures", _path(difference.test)) for number in range(_AGAIN)]
         steady = {(first.get(difference.test), second.get(difference.test)) for (first, _), (second, _) in again}
         same = steady == {(difference.plain, difference.ours)}
         (confirmed if same else unstable).append(difference)
