@@ -1,7 +1,7 @@
 """Whoever is killed, and however often: every message ends as a success or in the ledger.
 
-On RabbitMQ. kombu's Redis transport takes a message from its list before it notes that it did; a worker killed in
-between loses it, whatever is done above the transport.
+The parts of one machine, started by ``Stack``; with the embedded Valkey, that dies with the others. Runs in which
+servers go away and come back are in ``test_accounting``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from fluxora_tasks.ledger.database import open_engine
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.dead_letters import DeadLetters
 from fluxora_tasks.settings import Settings
-from tests.servers import StoreServer
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.chaos]
@@ -31,15 +30,23 @@ ROUNDS, MESSAGES = (40, 200) if os.environ.get("FLUXORA_TEST_CHAOS") == "long" e
 PARTS = ("worker", "recorder", "everything")
 
 
-def test_no_message_is_lost_by_kills(tmp_path: Path, vhost_url: str, store: StoreServer) -> None:
+@pytest.fixture(params=["rabbitmq", "embedded"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    if request.param == "embedded":
+        return Settings(state_dir=tmp_path, base_delay=0.2)
+    broker_url, store = request.getfixturevalue("vhost_url"), request.getfixturevalue("store")
+    return Settings(state_dir=tmp_path, base_delay=0.2, broker_url=broker_url, redis_url=store.state_url())
+
+
+def test_no_message_is_lost_by_kills(settings: Settings, tmp_path: Path) -> None:
     """In every round some part dies while messages run, and the system is started again."""
     random = Random(7)
-    settings = Settings(state_dir=tmp_path, base_delay=0.2, broker_url=vhost_url, redis_url=store.state_url())
     trace, sent = tmp_path / "trace", set[int]()
     for number in range(ROUNDS):
         with running(settings) as stack:
             wanted = len(lines(trace)) + random.randrange(MESSAGES // 2)
-            sent |= send(vhost_url, range(number * MESSAGES, (number + 1) * MESSAGES), trace)
+            broker_url = stack.environment["FLUXORA_BROKER_URL"]
+            sent |= send(broker_url, range(number * MESSAGES, (number + 1) * MESSAGES), trace)
             wait_until(partial(has_grown, trace, wanted), 60, "some messages have run")
             kill(stack, PARTS[number % len(PARTS)])
     dead = {number for number in sent if number % 7 == 0}
