@@ -122,8 +122,7 @@ class Outgoing:
             eta, event = (options.get("headers") or {}).get("eta"), message.sent_event
             if event and eta:
                 event["eta"] = eta
-            must_route = options.get("exchange_type") != "fanout" and not isinstance(options.get("queue"), Broadcast)
-            return inner(_TaskProducer(producer, self, name, must_route), name, message, **options)
+            return inner(_TaskProducer(producer, self, name, _must_route(options)), name, message, **options)
 
         send_task_message.outgoing = self  # type: ignore[attr-defined]
         return send_task_message
@@ -265,6 +264,14 @@ class _TaskProducer:
         declare = tuple(options.pop("declare", None) or ())
         letter = _Letter(self._producer, self._name, body, options, declare, self._must_route)
         return self._outgoing.publish(letter)
+
+
+def _must_route(options: Mapping[str, Any]) -> bool:
+    """Whether a message that no queue takes is lost: not where nobody need listen, nor where a plugin holds it."""
+    queue = options.get("queue")
+    if isinstance(queue, Broadcast) or options.get("exchange_type") == "fanout":
+        return False
+    return getattr(getattr(queue, "exchange", None), "type", options.get("exchange_type")) != "x-delayed-message"
 
 
 def _attempt_virtual(letter: _Letter) -> Any:

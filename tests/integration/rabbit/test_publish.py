@@ -124,6 +124,19 @@ def test_groups_and_chains_come_through_as_well(broker: Broker) -> None:
             group(task.s().set(exchange="nowhere", routing_key="x") for _ in range(2)).apply_async()
 
 
+@pytest.mark.parametrize("countdown", [None, 5])
+def test_events_about_sent_tasks_need_no_listener(broker: Broker, countdown: float | None) -> None:
+    """An event that nobody reads is no error, and tells the moment a task is due."""
+    with app_on(broker.url, task_send_sent_event=True, task_default_queue_type="quorum") as app:
+        app.send_task("t")
+        events = broker.declare(Queue("events", Exchange("celeryev", type="topic"), routing_key="#"))
+        app.send_task("t", countdown=countdown)
+        event = wait_until(events.get).payload
+
+    assert (event["type"], event["queue"]) == ("task-sent", "celery")
+    assert bool(event["eta"]) is bool(countdown)
+
+
 def test_a_producer_of_the_callers_own(broker: Broker) -> None:
     """Confirmed and routed all the same, and usable after an error."""
     with app_on(broker.url) as app, Connection(broker.url) as connection:
