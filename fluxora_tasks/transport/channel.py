@@ -51,7 +51,7 @@ class Channel(plain.Channel):
         self._lists: dict[tuple[str, ...], list[str]] = {}
         self.fetcher = Fetcher(self)
         super().__init__(*args, **kwargs)
-        self.handlers["WATCH"] = self.fetcher.on_watch
+        self.handlers["WATCH"] = self._on_watch
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -264,6 +264,10 @@ class Channel(plain.Channel):
     def _brpop_read(self, **_: Any) -> bool:
         """kombu's name for reading what a fetch brought."""
         self.fetcher.read()
+        return self.in_loop and self.deliver_taken()
+
+    def _on_watch(self) -> bool:
+        self.fetcher.on_watch()
         return self.in_loop and self.deliver_taken()
 
     def _basic_cancel(self, consumer_tag: str) -> Any:

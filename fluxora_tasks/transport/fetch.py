@@ -125,6 +125,9 @@ class Fetcher:
             watch.connection.disconnect()
             raise
         self._resting = False
+        self.turn()
+        if self._request is not None:
+            self.read()  # one round trip, as kombu's filing is; another turn of the loop would take longer
 
     def _room(self) -> int:
         """Messages that may be taken now."""
@@ -178,7 +181,7 @@ class Fetcher:
             holding.reserve(limit) if holding is not None else 0,
             holding.claim_done(_DONE) if holding is not None else (),
             bool(self._due),
-            self._watch is not None and self._empty and room > 0,
+            self._watch is not None and self._empty and room > 0 and not self._resting,
         )
 
     def _commands(self, request: TakeRequest) -> list[tuple[Any, ...]]:
@@ -207,9 +210,7 @@ class Fetcher:
                 return
             moved = self._answer(connection) if request.moves else 0
             answer = self._answer(connection)
-            if request.tracks:
-                self._answer(connection)
-                tracked = self._answer(connection)
+            tracked = [self._answer(connection) for _ in range(2)][1] if request.tracks else -1
         except self._channel.connection_errors:
             self._disconnected(connection, request)
             raise
@@ -221,12 +222,18 @@ class Fetcher:
                 return
         self._refused, self._answered_at = False, time.monotonic()
         self._take_in(request, answer)
-        self._decide(request, len(answer) // 2 - 1, tracked == 0 if request.tracks else self._watch is None)
+        if isinstance(tracked, ResponseError):
+            self._poll_from_now_on(tracked)
+        self._decide(request, len(answer) // 2 - 1, quiet=self._watch is None or tracked == 0)
 
     def _disconnected(self, connection: Any, request: TakeRequest | None) -> None:
         if request is not None and request.done:
             self._channel.holding.unclaim(request.done)
         connection.disconnect()
+
+    def _poll_from_now_on(self, error: ResponseError) -> None:
+        logger.warning("the server does not track keys, so lists are polled: %s", error)
+        self._close_watch()
 
     @staticmethod
     def _answer(connection: Any) -> Any:
@@ -253,7 +260,7 @@ class Fetcher:
         """Whether to fetch again at once."""
         if request.limit > 0:
             self._empty = count < request.limit
-            self._resting = self._empty and quiet
+            self._resting = self._empty and (quiet or (self._resting and count == 0))
 
     def _is_refused(self, error: ResponseError, request: TakeRequest) -> None:
         """A script did not run; nothing was taken."""
