@@ -30,6 +30,9 @@ DUE: Final = 200
 #: Seconds a small refill waits for more to be finished.
 _GATHER: Final = 0.002
 
+#: Seconds in a consumer's callback that make it one that works there (solo pool), and should not keep others' work.
+_SLOW: Final = 0.05
+
 #: Seconds between looks at everything where nothing happens · where the server does not report changes.
 _REST: Final = 1.0
 _POLL: Final = 0.1
@@ -80,6 +83,7 @@ class Fetcher:
         self._resting = False  # and the server will report the next message
         self._poked = False
         self._refused = False
+        self._slow = False
         self._wake_at = self._alarm_at = float("inf")
         self._answered_at = float("-inf")
         self.taken: deque[Taken] = deque()
@@ -173,7 +177,8 @@ class Fetcher:
     def _request_for(self, room: int) -> TakeRequest:
         channel = self._channel
         queues, holding = channel.queues_in_turn(), self._holding
-        limit = 1 if channel.unfiled_queues and not channel.in_loop else room
+        one_by_one = not channel.in_loop and (self._slow or channel.unfiled_queues)
+        limit = min(room, 1) if one_by_one else room
         return TakeRequest(
             queues,
             channel.lists_of(queues),
@@ -318,7 +323,9 @@ class Fetcher:
         if message.queue not in self._channel.connection._callbacks:
             self._put_back([message])
             return False
+        started = time.monotonic()
         self._channel.connection._deliver(envelope, message.queue)
+        self._slow = time.monotonic() - started > _SLOW
         return True
 
     def put_queue_back(self, queue: str) -> None:

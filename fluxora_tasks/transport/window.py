@@ -38,15 +38,20 @@ class QoS(plain.QoS):
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """A message goes to the end of its list, or away."""
-        holding = self.channel.holding
-        if not requeue or not holding.owns(delivery_tag):
+        if not requeue or not self._files(delivery_tag):
             self.ack(delivery_tag)
             return
-        holding.put_back([delivery_tag], last=True)
+        self.channel.holding.put_back([delivery_tag], last=True)
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Everything goes back."""
         self._flush()
-        self.channel.holding.put_back([tag for tag in self._delivered if self.channel.holding.owns(tag)])
+        tags = list(filter(self._files, self._delivered))
+        if tags:
+            self.channel.holding.put_back(tags)
         self._delivered.clear()
+
+    def _files(self, delivery_tag: str) -> bool:
+        """Whether a message is filed; one from a fanout exchange is not."""
+        return bool(self.channel.files and self.channel.holding.owns(delivery_tag))

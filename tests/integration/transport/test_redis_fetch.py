@@ -10,6 +10,7 @@ import pytest
 import redis
 from kombu import Connection, Queue
 
+from fluxora_tasks.transport import fetch
 from fluxora_tasks.transport.filing import GARBAGE
 from fluxora_tasks.transport.watch import Watch
 from tests.integration.transport.mailbox import consuming, send
@@ -39,6 +40,20 @@ def test_no_more_than_the_prefetch_window_is_taken(durable: Connection, server: 
         assert server.llen("work") == 6
         inbox.acknowledge_all()
         assert inbox.wait_for(4) == [4, 5, 6, 7]
+
+
+def test_a_consumer_that_works_in_its_callback_takes_one_at_a_time(
+    durable: Connection, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The solo pool: what it cannot begin is left to others."""
+    monkeypatch.setattr(fetch, "_SLOW", -1.0)
+    send(durable, [0])
+    with consuming(durable, prefetch=8) as inbox:
+        inbox.wait_for(1)
+        send(durable, range(1, 6))
+        durable.drain_events(timeout=5)
+        assert inbox.numbers == [0, 1]
+        assert server.llen("work") == 4
 
 
 def test_what_is_not_acknowledged_goes_back_in_its_order(durable: Connection, server: redis.Redis) -> None:
