@@ -6,6 +6,7 @@ messages stay unacknowledged: at most as many as the worker has prefetched.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import deque
@@ -18,6 +19,10 @@ from fluxora_tasks.deadletter.publisher import NotePublisher
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+#: Notes published before the broker's confirms are waited for; one alone after a failure, so that a note the broker
+#: will not take does not send its neighbours out again and again.
+_TOGETHER = 50
 
 Release = Callable[[], None]
 
@@ -58,9 +63,9 @@ class Outbox:
         pause = 0.0
         while True:
             self._wait_for_work(pause)
-            note, release = self._waiting[0]
+            batch = list(itertools.islice(self._waiting, 1 if pause else _TOGETHER))
             try:
-                self._publisher.publish(note)
+                self._publisher.publish([note for note, _ in batch])
             except Exception as exc:  # noqa: BLE001 - whatever it is, the note must not be given up
                 if not pause:
                     logger.error("dead letter not published, its message stays unacknowledged: %s: %s",
@@ -70,7 +75,8 @@ class Outbox:
             if pause:
                 logger.warning("dead letters are published again")
                 pause = 0.0
-            self._settle(release)
+            for _, release in batch:
+                self._settle(release)
 
     def _settle(self, release: Release) -> None:
         try:

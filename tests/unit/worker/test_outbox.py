@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +20,18 @@ class Publisher:
     def __init__(self, refuse: int = 0) -> None:
         self.refuse = refuse
         self.happened: list[str] = []
+        self.sizes: list[int] = []
         self.open = threading.Event()
         self.open.set()
 
-    def publish(self, note: DeadLetter | Confirmation) -> None:
+    def publish(self, notes: Sequence[DeadLetter | Confirmation]) -> None:
         self.open.wait(10)
+        self.sizes.append(len(notes))
         if self.refuse:
             self.refuse -= 1
             self.happened.append("refused")
             raise ConnectionError("no broker")
-        self.happened.append(f"published {note.run_id}")
+        self.happened += [f"published {note.run_id}" for note in notes]
 
 
 def note(run_id: str) -> Confirmation:
@@ -51,7 +54,7 @@ def test_release_comes_after_the_publish_in_order() -> None:
     outbox = outbox_for(publisher)
     for name in ("a", "b"):
         outbox.submit(note(name), lambda name=name: publisher.happened.append(f"released {name}"))  # type: ignore[misc]
-    assert outbox.drain(10)
+        assert outbox.drain(10)
     assert publisher.happened == ["published a", "released a", "published b", "released b"]
 
 
@@ -87,3 +90,18 @@ def test_a_release_that_raises_does_not_stop_the_next() -> None:
     outbox.submit(note("b"), lambda: publisher.happened.append("released b"))
     assert outbox.drain(10)
     assert publisher.happened[-1] == "released b"
+
+
+def test_notes_that_wait_go_out_together() -> None:
+    """One wait for all confirms; after a refusal one note at a time, until the broker takes one."""
+    publisher = Publisher()
+    publisher.open.clear()
+    outbox = outbox_for(publisher)
+    for number in range(120):
+        outbox.submit(note(str(number)), lambda number=number: publisher.happened.append(f"released {number}"))  # type: ignore[misc]
+    publisher.refuse = 3
+    publisher.open.set()
+    assert outbox.drain(10)
+    assert [name for name in publisher.happened if name.startswith("released")] == [f"released {n}" for n in range(120)]
+    assert publisher.sizes[1:5] == [1, 1, 1, 50]
+    assert max(publisher.sizes) == 50
