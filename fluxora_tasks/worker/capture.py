@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 MESSAGE_LIMIT: Final = 4 * 1024
 TRACEBACK_LIMIT: Final = 64 * 1024
 
+#: No message was tried so often; the ledger's column ends at twice that.
+_MANY: Final = 2**30
+
 #: Properties of a message that a replay needs or a person wants to see.
 _KEPT_PROPERTIES: Final = (
     "correlation_id", "reply_to", "priority", "delivery_mode", "message_id", "timestamp", "type", "user_id", "app_id",
@@ -137,7 +140,7 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
         exception_type=type_name(reason.error) if reason.error is not None else "",
         message=cut(_text(reason.error) if reason.error is not None else reason.text, MESSAGE_LIMIT),
         traceback=cut(reason.traceback, TRACEBACK_LIMIT),
-        attempts=(retries if isinstance(retries, int) and retries >= 0 else 0) + 1,
+        attempts=(retries if isinstance(retries, int) and 0 <= retries < _MANY else 0) + 1,
         failed_at=now,
         first_failed_at=reason.first_failed_at or now,
         worker=delivery.worker,

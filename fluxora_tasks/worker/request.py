@@ -151,11 +151,11 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         """Put the message back, or drop it after its note is out."""
         if self.acknowledged or self._held:
             return
-        if requeue or self._note is None:
+        if requeue or not getattr(self._task, "dead_letter", True):
             self._note = None
             super().reject(requeue=requeue)
         else:
-            self._hold(self._note)
+            self._hold(self._note or self._guarded_note(_rejected_unrun))
 
     def _hold(self, note: Note) -> None:
         """Publish the note; settle when the broker has it."""
@@ -317,6 +317,11 @@ def _noting_start(inner: Callable[..., Any]) -> Callable[..., Any]:
 
 def _nothing() -> None:
     pass
+
+
+def _rejected_unrun() -> Reason:
+    """Celery drops a message on its own before a run, say because of a time it cannot compute with."""
+    return Reason(Kind.NOT_A_TASK, text="rejected by the worker before it ran")
 
 
 def queue_of(app: Any, message: Any) -> str:

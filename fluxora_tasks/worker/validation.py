@@ -15,7 +15,11 @@ from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import MESSAGE_ID
 
 #: No task is meant to start later than this; Celery cannot compute with all the moments ISO 8601 can write.
+_EARLIEST: Final = datetime(2, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+#: More than any number of retries, and less than a database's column takes.
+_MANY: Final = 2**30
 
 Headers = Mapping[str, Any]
 
@@ -90,7 +94,7 @@ def _can_be_sent(value: Any) -> bool:
 
 
 def _count(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MANY)
 
 
 def _seconds(value: Any) -> bool:
@@ -110,7 +114,7 @@ def _moment(value: Any) -> bool:
         return False
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return moment.replace(tzinfo=moment.tzinfo or UTC) < _LATEST
+        return _EARLIEST < moment.replace(tzinfo=moment.tzinfo or UTC) < _LATEST
     except (ValueError, OverflowError):
         return False
 
@@ -142,8 +146,8 @@ _HEADERS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "retries": (_count, "a number from 0"),
     "replaced_task_nesting": (_count, "a number from 0"),
     "timelimit": (_limits, "a pair of seconds"),
-    "eta": (_moment, "a moment before the year 2200"),
-    "expires": (_moment, "a moment before the year 2200"),
+    "eta": (_moment, "a moment between the years 2 and 2200"),
+    "expires": (_moment, "a moment between the years 2 and 2200"),
     "ignore_result": (_flag, "true or false"),
     "stamped_headers": (_names, "a list of names"),
     "stamps": (_mapping, "a mapping"),

@@ -302,7 +302,7 @@ def envelope_of(odd: Odd, tag: str) -> dict[str, Any]:
     }
 
 
-_MOMENTS: Final = ("whenever", 7, [], {}, "9999-12-31T00:00:00", "2026-13-45", "", -1.5)
+_MOMENTS: Final = ("0001-01-01T00:00:00+23:59", "whenever", 7, [], {}, "9999-12-31T00:00:00", "2026-13-45", "", -1.5)
 _TEXTS: Final = (7, [], {"a": 1}, True, 1.5)
 
 _WRONG_HEADERS: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -311,8 +311,8 @@ _WRONG_HEADERS: Final[Mapping[str, tuple[Any, ...]]] = {
     "timelimit": ("ab", [1], [1, 2, 3], 5, {"a": 1}, ["x", None], [-1, None]),
     "eta": _MOMENTS,
     "expires": _MOMENTS,
-    "retries": ("x", -1, 1.5, [], {}, True),
-    "group_index": ("x", -1, 1.5, [], {}, True),
+    "retries": ("x", -1, 1.5, [], {}, True, 2**62),
+    "group_index": ("x", -1, 1.5, [], {}, True, 2**62),
     "ignore_result": ("yes", 2, [], {}),
     "stamped_headers": (7, [1], {}, "x"),
     "stamps": (7, [], "x"),
