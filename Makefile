@@ -48,15 +48,15 @@ clean:  ## Remove the environment, caches and embedded state of this checkout.
 	rm -rf $(VENV) .fluxora dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find fluxora_tasks workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/pip:  # the last thing that venv makes: half an environment is made again
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: $(BIN)/python pyproject.toml requirements.lock
+$(VENV)/.runtime: $(BIN)/pip pyproject.toml requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e '.[all]'
 	touch $@
 
-$(VENV)/.development: $(BIN)/python pyproject.toml requirements-dev.lock
+$(VENV)/.development: $(BIN)/pip pyproject.toml requirements-dev.lock
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@ $(VENV)/.runtime
