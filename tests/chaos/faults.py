@@ -32,9 +32,13 @@ def _kill_child(system: System, choice: float) -> None:
 def _kill_worker(system: System, choice: float) -> None:
     """Only the main process; its children are left to themselves, as the kernel's out-of-memory killer does it."""
     name = _pick(list(WORKERS), choice)
+    _end_worker(system, name)
+    system.start_worker(name)
+
+
+def _end_worker(system: System, name: str) -> None:
     system.killed.update(system.children(name))
     os.kill(system.processes[name].pid, signal.SIGKILL)
-    system.start_worker(name)
 
 
 def _restart_broker(system: System, choice: float) -> None:
@@ -55,8 +59,22 @@ def _kill_recorder(system: System, choice: float) -> None:
 
 
 def _take_ledger_away(system: System, choice: float) -> None:
+    system.ledger.be_away(_seconds(choice))
+
+
+def _kill_workers_without_broker(system: System, choice: float) -> None:
+    system.broker.restart(meanwhile=lambda: [_end_worker(system, name) for name in WORKERS])
+    for name in WORKERS:
+        system.start_worker(name)
+
+
+def _kill_recorder_without_ledger(system: System, choice: float) -> None:
+    system.ledger.be_away(_seconds(choice), meanwhile=lambda: _kill_recorder(system, choice))
+
+
+def _seconds(choice: float) -> float:
     shortest, longest = _AWAY
-    system.ledger.be_away(shortest + choice * (longest - shortest))
+    return shortest + choice * (longest - shortest)
 
 
 _DEEDS: Final[Mapping[Fault, Callable[[System, float], None]]] = {
@@ -67,6 +85,8 @@ _DEEDS: Final[Mapping[Fault, Callable[[System, float], None]]] = {
     Fault.STORE: _restart_store,
     Fault.RECORDER: _kill_recorder,
     Fault.LEDGER: _take_ledger_away,
+    Fault.WORKERS_BROKERLESS: _kill_workers_without_broker,
+    Fault.RECORDER_LEDGERLESS: _kill_recorder_without_ledger,
 }
 
 

@@ -24,6 +24,8 @@ class Fault(StrEnum):
     STORE = "the Redis of state and results is killed and started again"
     RECORDER = "the recorder is killed"
     LEDGER = "the ledger is away for some seconds"
+    WORKERS_BROKERLESS = "both workers are killed while the broker is away"
+    RECORDER_LEDGERLESS = "the recorder is killed while the ledger is away"
 
 
 @dataclass(frozen=True, slots=True)

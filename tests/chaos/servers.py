@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,10 @@ from tests.servers import PrivatePostgres, PrivateRabbit, StoreServer, server_di
 from tests.waiting import wait_until
 
 
+def _nothing() -> None:
+    pass
+
+
 class Broker(Protocol):
     """A message broker of our own."""
 
@@ -25,8 +30,8 @@ class Broker(Protocol):
         """For Celery."""
         ...
 
-    def restart(self, *, politely: bool = False) -> None:
-        """Stop it, by force unless politely, and start it again with its data."""
+    def restart(self, *, politely: bool = False, meanwhile: Callable[[], object] = _nothing) -> None:
+        """Stop it, by force unless politely, and start it again with its data; do something between."""
         ...
 
     def stop(self) -> None:
@@ -41,8 +46,8 @@ class LedgerDatabase(Protocol):
         """For SQLAlchemy."""
         ...
 
-    def be_away(self, seconds: float) -> None:
-        """Answer nobody for so long."""
+    def be_away(self, seconds: float, meanwhile: Callable[[], object] = _nothing) -> None:
+        """Answer nobody for so long; do something at the beginning of it."""
         ...
 
     def stop(self) -> None:
@@ -56,8 +61,9 @@ class Rabbit(PrivateRabbit):
     def broker_url(self) -> str:
         return self.await_ready().url()
 
-    def restart(self, *, politely: bool = False) -> None:
+    def restart(self, *, politely: bool = False, meanwhile: Callable[[], object] = _nothing) -> None:
         self._process.stop(signal.SIGTERM if politely else signal.SIGKILL, wait=30)
+        meanwhile()
         self._process = ManagedProcess(self._process.program)
         self.await_ready()
 
@@ -84,8 +90,9 @@ class Store:
     def broker_url(self) -> str:
         return self.server.broker_url()
 
-    def restart(self, *, politely: bool = False) -> None:
+    def restart(self, *, politely: bool = False, meanwhile: Callable[[], object] = _nothing) -> None:
         self._process.stop(signal.SIGTERM if politely else signal.SIGKILL, wait=30)
+        meanwhile()
         self._process = ManagedProcess(self._process.program)
         self._await_ready()
 
@@ -111,8 +118,9 @@ class Postgres(PrivatePostgres):
     def ledger_url(self) -> str:
         return self.server.url()
 
-    def be_away(self, seconds: float) -> None:
+    def be_away(self, seconds: float, meanwhile: Callable[[], object] = _nothing) -> None:
         self._process.stop(signal.SIGINT, wait=15)
+        meanwhile()
         time.sleep(seconds)
         self._process = ManagedProcess(self._process.program)
         self._await_ready()
@@ -127,9 +135,10 @@ class Sqlite:
     def ledger_url(self) -> str:
         return f"sqlite:///{self._path}"
 
-    def be_away(self, seconds: float) -> None:
+    def be_away(self, seconds: float, meanwhile: Callable[[], object] = _nothing) -> None:
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
+            meanwhile()
             time.sleep(seconds)
             connection.execute("ROLLBACK")
 
