@@ -27,7 +27,7 @@ unit integration acceptance docs: $(VENV)/.development
 	$(BIN)/python -m pytest tests/$@
 
 chaos: $(VENV)/.development  ## The long form of the runs in which processes are killed.
-	FLUXORA_TEST_CHAOS=long $(BIN)/python -m pytest -m chaos
+	FLUXORA_TEST_CHAOS=long $(BIN)/python -m pytest -s -m chaos
 
 bench: $(VENV)/.development  ## What it costs beside plain Celery.
 	$(BIN)/python -m benchmarks
