@@ -14,10 +14,12 @@ from fluxora_tasks.queues import queue
 from fluxora_tasks.retry import RetryPolicy, retry
 from fluxora_tasks.settings import Settings
 from fluxora_tasks.task.base import ResilientTask
+from fluxora_tasks.transport.outgoing import PublishFailed
 
 __all__ = [
     "FluxoraError",
     "NonRetryableError",
+    "PublishFailed",
     "ResilientTask",
     "RetryPolicy",
     "RetryableError",
