@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 #: Acknowledgements that wait at most before they are written · and seconds between writes outside an event loop.
 _UNWRITTEN: Final = 100
 _WRITE_EVERY: Final = 0.01
+
+#: Delayed messages removed by one command.
+_PURGED: Final = 500
 
 #: Seconds the heart waits for an answer.
 _HEART_TIMEOUT: Final = 5.0
@@ -191,23 +195,27 @@ class Channel(plain.Channel):
 
     def _purge(self, queue: str) -> int:
         lists = {name.encode() for name in self.lists_of([queue])}
-        client, delayed = self._shared_client(), self.keys.delayed
+        members = (member for member, _ in self._shared_client().zscan_iter(self.keys.delayed, count=_PURGED))
+        waiting = (member for member in members if member.partition(b"\0")[0] in lists)
         purged = 0
-        for member, _ in client.zscan_iter(delayed, count=500):
-            if member.partition(b"\0")[0] in lists:
-                purged += self.execute("ZREM", delayed, member)
+        while some := list(islice(waiting, _PURGED)):
+            purged += self.execute("ZREM", self.keys.delayed, *some)
         return int(super()._purge(queue)) + purged
 
     # -- consuming ----------------------------------------------------------------------------------------------
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **kwargs: Any) -> Any:
         """Consume from a queue."""
-        if no_ack or not self.ack_emulation:
-            self.unfiled_queues.add(queue)
-        elif queue not in self._fanout_queues:
+        if queue not in self._fanout_queues:
+            self._note_consumer(queue, files=self.ack_emulation and not no_ack)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _note_consumer(self, queue: str, *, files: bool) -> None:
+        if files:
             self.unfiled_queues.discard(queue)
             _ = self.holding
-        return super().basic_consume(queue, no_ack, *args, **kwargs)
+        else:
+            self.unfiled_queues.add(queue)
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Any:
         """One message at once, or ``None``."""
@@ -246,7 +254,7 @@ class Channel(plain.Channel):
             return  # written by whoever puts the rest back, if that is still to come
         if threading.get_ident() != self._thread:
             holding.flush()
-            if self.fetcher.full:
+            if self.fetcher.full and self.connection is not None:
                 self.connection.cycle.ring()
         elif unwritten >= _UNWRITTEN or (not self.in_loop and time.monotonic() - self._written_at > _WRITE_EVERY):
             holding.flush()
@@ -278,6 +286,7 @@ class Channel(plain.Channel):
                 self.fetcher.put_queue_back(queue)
             except self.connection_errors:
                 logger.info("messages of queue %s are put back later: the connection broke", queue)
+            self.unfiled_queues.discard(queue)
         return answer
 
     def close(self) -> None:

@@ -101,13 +101,11 @@ class Cycle(plain.MultiChannelPoller):
         left = max(end - time.monotonic(), 0.0)
         delivered = False
         bell = self._bell()
-        for fileno, event in self.poller.poll(min([left, *rests])) or ():
+        for fileno, _ in self.poller.poll(min([left, *rests])) or ():
             if fileno == bell:
                 self._answer_the_door()
-            elif event & READ:
-                delivered |= bool(self.on_readable(fileno))
             else:
-                self.handle_event(fileno, event)
+                delivered |= bool(self.on_readable(fileno))
         return delivered
 
     def _bell(self) -> int:
