@@ -30,6 +30,7 @@ class AuditReport:
         ignored: Ended on the task's own word (``Ignore``), or opted out of being kept.
         unsent: The publish raised at the sender.
         recorded: Messages in the ledger, by status.
+        absent: Recorded once, but not in this ledger: it is another one, or was emptied, or restored from a backup.
         in_flight: At the broker, in a worker, or sent a moment ago.
         lost: Neither succeeded, nor recorded, nor on their way, each by name.
         undecided: The broker does not show its messages and still has some, so these may be among them.
@@ -42,6 +43,7 @@ class AuditReport:
     ignored: int
     unsent: int
     recorded: Mapping[str, int]
+    absent: int
     in_flight: int
     lost: Sequence[OpenEntry]
     undecided: Sequence[OpenEntry]
@@ -54,6 +56,8 @@ def reconcile(
     unrecorded: Sequence[OpenEntry],
     holdings: Holdings,
     recorded: Mapping[str, int],
+    *,
+    parked: int = 0,
 ) -> AuditReport:
     """
     Sort the messages that have not ended (pure).
@@ -63,6 +67,7 @@ def reconcile(
         unrecorded: Messages that are open in the journal and do not stand in the ledger.
         holdings: What is on its way.
         recorded: The ledger's figures by status.
+        parked: Notes the ledger keeps without being able to read them.
     """
     young = [entry for entry in unrecorded if entry.age < GRACE]
     old = [entry for entry in unrecorded if entry.age >= GRACE]
@@ -79,6 +84,8 @@ def reconcile(
         ignored=counts.ignored,
         unsent=counts.unsent,
         recorded=recorded,
+        # the ledger may hold more than the journal knows of, never less
+        absent=max(0, counts.dead_lettered - sum(recorded.values()) - parked),
         in_flight=len(young) + len(old) - len(lost) - len(undecided),
         lost=tuple(lost),
         undecided=tuple(undecided),
@@ -106,7 +113,9 @@ def run_audit(app: Celery, journal: Journal | None, ledger: Ledger, dead_letter_
         entries = list(journal.open_entries())
         recorded_ids = ledger.known_messages([entry.message_id for entry in entries])
         unrecorded = [entry for entry in entries if entry.message_id not in recorded_ids]
-        return reconcile(journal.counts(), unrecorded, holdings, ledger.status_counts())
+        counts = journal.counts()  # before the ledger's, which only grow
+        parked = ledger.failed_import_count()
+        return reconcile(counts, unrecorded, holdings, ledger.status_counts(), parked=parked)
 
     return confirmed(look)
 

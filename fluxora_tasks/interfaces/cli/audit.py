@@ -30,7 +30,7 @@ def audit(ctx: click.Context, *, as_json: bool) -> None:
         print_document(report_document(report))
     else:
         _print_report(ctx, report)
-    ctx.exit(ExitCode.PARTIAL if report.lost else ExitCode.OK)
+    ctx.exit(ExitCode.PARTIAL if report.lost or report.absent else ExitCode.OK)
 
 
 def open_existing_ledger(settings: Settings) -> Ledger:
@@ -48,6 +48,7 @@ def report_document(report: AuditReport) -> dict[str, Any]:
         "ignored": report.ignored,
         "unsent": report.unsent,
         "recorded": dict(report.recorded),
+        "absent": report.absent,
         "in_flight": report.in_flight,
         "lost": len(report.lost),
         "undecided": len(report.undecided),
@@ -73,6 +74,11 @@ def _print_report(ctx: click.Context, report: AuditReport) -> None:
             tables.print_table(target, _named(entries))
             if len(entries) > _NAMED:
                 click.echo(f"… {len(entries) - _NAMED} more; --json names all")
+    if report.absent:
+        click.echo(
+            f"\n{report.absent} messages were recorded, but not in this ledger, or not any more: is FLUXORA_LEDGER_URL"
+            " the recorder's, and is FLUXORA_REDIS_URL this system's alone?"
+        )
     if report.undecided:
         click.echo("\nThis broker shows nobody the messages in its queues; audit again when they are empty.")
     if report.gaps:
@@ -88,6 +94,8 @@ def _lines(report: AuditReport) -> Iterator[tuple[str, int]]:
         yield "refused at the sender", report.unsent
     for status, count in sorted(report.recorded.items()):
         yield f"in the ledger, {status}", count
+    if report.absent:
+        yield "recorded, but not in this ledger", report.absent
     yield "waiting or running", report.in_flight
     if report.undecided:
         yield "cannot be told", len(report.undecided)

@@ -40,6 +40,13 @@ def test_reconcile(entries: list[OpenEntry], holdings: Holdings, expected: objec
     assert names(reconcile(COUNTS, entries, holdings, {})) == expected
 
 
+@pytest.mark.parametrize(("recorded", "parked", "absent"), [(3, 0, 0), (1, 0, 2), (1, 1, 1), (0, 0, 3), (9, 0, 0)])
+def test_records_the_ledger_does_not_have(recorded: int, parked: int, absent: int) -> None:
+    """The journal has closed three as recorded; the ledger may have more, of messages that nobody noted."""
+    counts = JournalCounts(sent=5, succeeded=2, dead_lettered=3)
+    assert reconcile(counts, [], Holdings(frozenset()), {"PENDING": recorded}, parked=parked).absent == absent
+
+
 def test_only_what_two_looks_miss_is_lost() -> None:
     """A message seen by the second look was moving, not lost."""
     looks = iter(

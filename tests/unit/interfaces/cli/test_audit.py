@@ -24,6 +24,7 @@ def report(**fields: Any) -> AuditReport:
         "ignored": 0,
         "unsent": 0,
         "recorded": {"PENDING": 4, "RESOLVED": 3},
+        "absent": 0,
         "in_flight": 6,
         "lost": (),
         "undecided": (),
@@ -68,6 +69,15 @@ def test_lost_messages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["lost"] == 30
     assert document["lost_messages"][29] == {"message_id": "id-029", "task": "read\x1b[31m", "age": 61.5}
     assert document["recorded"] == {"PENDING": 4, "RESOLVED": 3}
+
+
+def test_records_that_are_gone_are_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another ledger, or an emptied one: the sums would not add up; code 3, and what to look at."""
+    result = run(monkeypatch, report(absent=2))
+    assert result.exit_code == 3
+    assert "recorded, but not in this ledger" in result.stdout
+    assert "FLUXORA_LEDGER_URL" in result.stdout
+    assert json.loads(run(monkeypatch, report(absent=2), "--json").stdout)["absent"] == 2
 
 
 def test_what_cannot_be_told_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
