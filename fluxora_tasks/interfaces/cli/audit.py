@@ -76,7 +76,7 @@ def _print_report(ctx: click.Context, report: AuditReport) -> None:
                 click.echo(f"… {len(entries) - _NAMED} more; --json names all")
     if report.absent:
         click.echo(
-            f"\n{report.absent} messages were recorded, but not in this ledger, or not any more: is FLUXORA_LEDGER_URL"
+            "\nSome were recorded, but not in this ledger, or not any more: is FLUXORA_LEDGER_URL"
             " the recorder's, and is FLUXORA_REDIS_URL this system's alone?"
         )
     if report.undecided:
