@@ -67,11 +67,13 @@ def _await_runs(system: System, producer: Producer, blow: Blow) -> None:
 
 
 def _progress(system: System, producer: Producer) -> int:
+    system.tend()
     producer.began = system.trace.began()
     return producer.began
 
 
 def _account(system: System, producer: Producer) -> Account:
+    system.tend()
     return account(producer.sent, producer.unsure.keys(), system.trace.lines(), system.rows(), system.killed)
 
 

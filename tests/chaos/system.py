@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from fluxora_tasks.devstack.process import ManagedProcess
 from fluxora_tasks.install import install
+from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.ledger.database import open_engine, reading
 from fluxora_tasks.settings import Settings
 from tests.chaos.app import QUEUE, TRACE, configure
@@ -133,6 +134,13 @@ class System:
     def start_recorder(self) -> None:
         """Start the recorder."""
         self.processes["recorder"] = self.celery.recorder(APP, self.environment)
+
+    def tend(self) -> None:
+        """Start the recorder again if it ended because the ledger was away as it started; a supervisor does that."""
+        code = self.processes["recorder"].poll()
+        if code is not None and code >= 0:
+            assert code == ExitCode.ABORTED, self.processes["recorder"].tail()
+            self.start_recorder()
 
     def children(self, name: str) -> list[int]:
         """Process ids of a worker's children."""
