@@ -126,3 +126,15 @@ def test_callbacks_fire_once(bench: Bench, tmp_path: Path) -> None:
     wait_until(lambda: "slow" in lines.read_text(), 20, "the error callback ran")
     assert bench.client.send_task("echo", [1]).get(timeout=20)
     assert sorted(lines.read_text().split()) == ["error", "link", "slow"]
+
+
+def test_an_expired_message_runs_after_its_replay(bench: Bench, tmp_path: Path) -> None:
+    """Its expiry revoked its id on the worker, which would throw a copy of the same id away again."""
+    lines = tmp_path / "lines"
+    kwargs = {"path": str(lines), "what": "ran"}
+    result = bench.client.send_task("note", kwargs=kwargs, expires=-10, ignore_result=True)
+    ids = bench.dead_letters(1)
+    assert bench.dead.get(ids[0]).summary.kind == "expired"
+    bench.repair_and_replay(ids)
+    assert lines.read_text().split() == ["ran"]
+    assert bench.dead.get(ids[0]).summary.task_id == result.id
