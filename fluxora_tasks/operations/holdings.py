@@ -81,12 +81,18 @@ def _redis_holdings(channel: Any, queues: set[str]) -> Holdings:
     return Holdings(frozenset(ids), sum(sizes.values()) + len(delayed), len(unacked), sizes)
 
 
+# kombu's client puts the global prefix before the keys of the commands it uses itself, SMEMBERS among them; not before
+# those of SCAN, TYPE, LRANGE, HSCAN and ZSCAN.
+
+
 def _bound_queues(channel: Any) -> set[str]:
     """Queues of any application on this broker, read from kombu's binding tables."""
     found: set[str] = set()
-    for key in channel.client.scan_iter(match=channel.keyprefix_queue % "*", count=_SLICE):
+    prefix = channel.global_keyprefix
+    for key in channel.client.scan_iter(match=prefix + channel.keyprefix_queue % "*", count=_SLICE):
         if channel.client.type(key) == b"set":
-            found.update(member.decode().rsplit(channel.sep, 1)[-1] for member in channel.client.smembers(key))
+            members = channel.client.smembers(key.decode().removeprefix(prefix))
+            found.update(member.decode().rsplit(channel.sep, 1)[-1] for member in members)
     return {name for name in found if not name.endswith(".pidbox") and not name.startswith("celeryev")}
 
 
@@ -96,13 +102,14 @@ def _lists_of(channel: Any, queue: str) -> Iterable[str]:
 
 def _list_items(channel: Any, key: str) -> Iterator[dict[str, Any]]:
     start = 0
+    key = channel.global_keyprefix + key
     while items := channel.client.lrange(key, start, start + _SLICE - 1):
         yield from filter(None, map(_parsed, items))
         start += _SLICE
 
 
 def _unacked(channel: Any, key: str) -> Iterator[dict[str, Any]]:
-    for _, value in channel.client.hscan_iter(key, count=_SLICE):
+    for _, value in channel.client.hscan_iter(channel.global_keyprefix + key, count=_SLICE):
         entry = _parsed(value)
         if isinstance(entry, list) and entry and isinstance(entry[0], dict):
             yield entry[0]
@@ -110,7 +117,7 @@ def _unacked(channel: Any, key: str) -> Iterator[dict[str, Any]]:
 
 def _delayed(channel: Any) -> Iterator[dict[str, Any]]:
     """Messages that wait for their time."""
-    delayed = Keys.of("", channel.unacked_key).delayed  # the client puts the prefix before it
+    delayed = Keys.of(channel.global_keyprefix, channel.unacked_key).delayed
     for member, _ in channel.client.zscan_iter(delayed, count=_SLICE):
         message = _parsed(delayed_envelope(member))
         if message is not None:

@@ -23,10 +23,12 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
+@pytest.fixture(params=["redis", "redis with a prefix", "rabbitmq"])
 def extension(request: pytest.FixtureRequest, store: StoreServer) -> Iterator[Extension]:
-    broker_url = str(request.getfixturevalue("store_url" if request.param == "redis" else "vhost_url"))
+    broker_url = str(request.getfixturevalue("vhost_url" if request.param == "rabbitmq" else "store_url"))
     app = Celery("audited")
+    if "prefix" in request.param:
+        app.conf.broker_transport_options = {"global_keyprefix": "house:"}
     app.conf.task_ignore_result = True
     yield install(app, Settings(broker_url=broker_url, redis_url=store.state_url(2)))
     gc.collect()
