@@ -208,6 +208,7 @@ class Channel(plain.Channel):
         """Consume from a queue."""
         if queue not in self._fanout_queues:
             self._note_consumer(queue, files=self.ack_emulation and not no_ack)
+            self.fetcher.on_consume()
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _note_consumer(self, queue: str, *, files: bool) -> None:

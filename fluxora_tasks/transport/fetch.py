@@ -114,6 +114,10 @@ class Fetcher:
             else:
                 self._send(max(room, 0))
 
+    def on_consume(self) -> None:
+        """A queue was added: its lists are not reported on yet."""
+        self._resting = False
+
     def rest(self) -> float:
         """Seconds until the next turn has something to do by itself."""
         return max(self._wake_at - time.monotonic(), 0.0)

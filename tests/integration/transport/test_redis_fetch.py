@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 import redis
-from kombu import Connection, Queue
+from kombu import Connection, Consumer, Queue
 
 from fluxora_tasks.transport import fetch
 from fluxora_tasks.transport.filing import GARBAGE
@@ -222,3 +222,22 @@ def _drain_for_ever(connection: Connection) -> None:
             connection.drain_events(timeout=1)
         except TimeoutError:
             continue
+
+
+def test_a_queue_that_is_added_to_a_resting_consumer_is_reported_on(
+    durable: Connection, plain: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply queue of a second ``inspect`` on the same channel; its messages come at once, not with the next look."""
+    monkeypatch.setattr(fetch, "_REST", 30.0)
+    with consuming(durable, "first") as inbox:
+        assert inbox.drained()
+        (channel,) = durable.transport.channels
+        added = Consumer(channel, [Queue("second", no_declare=True)], on_message=inbox.messages.append)
+        added.consume()
+        assert inbox.drained()
+        sender = Timer(0.05, send, (plain, [7], "second"))
+        sender.start()
+        durable.drain_events(timeout=5)
+        sender.join()
+        assert inbox.numbers == [7]
+        inbox.acknowledge_all()
