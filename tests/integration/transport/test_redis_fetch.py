@@ -227,7 +227,7 @@ def _drain_for_ever(connection: Connection) -> None:
 def test_a_queue_that_is_added_to_a_resting_consumer_is_reported_on(
     durable: Connection, plain: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reply queue of a second ``inspect`` on the same channel; its messages come at once, not with the next look."""
+    """The reply queue of a second ``inspect`` on the same channel: its messages come at once."""
     monkeypatch.setattr(fetch, "_REST", 30.0)
     with consuming(durable, "first") as inbox:
         assert inbox.drained()
