@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, InvalidResponse, ResponseError
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,22 @@ class Watch:
 
     def read(self) -> None:
         """Take in what was reported."""
-        self.connection.read_response()
+        self._take()
         while self.connection.can_read(timeout=0):
+            self._take()
+
+    def _take(self) -> None:
+        """
+        One report.
+
+        Raises:
+            redis.ConnectionError: the database was emptied, which is reported with the null of the fetching
+                connection's protocol; what follows cannot be read, so the consumer connects anew.
+        """
+        try:
             self.connection.read_response()
+        except InvalidResponse as exc:
+            raise ConnectionError("the database was emptied") from exc
 
     def forget(self) -> None:
         """In a child: let go of the socket without a word to the server."""

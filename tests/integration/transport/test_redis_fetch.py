@@ -164,6 +164,15 @@ def test_a_plain_producer_wakes_an_idle_consumer(durable: Connection, plain: Con
         assert inbox.numbers == [7]
 
 
+def test_an_emptied_database_is_a_lost_connection(durable: Connection, server: redis.Redis) -> None:
+    """FLUSHDB is reported in a form that redis-py cannot read: a worker connects anew, instead of ending."""
+    with consuming(durable) as inbox:
+        inbox.drained()
+        server.flushdb()
+        with pytest.raises(durable.connection_errors):
+            inbox.drained()
+
+
 def test_lists_are_polled_where_the_server_reports_nothing(
     durable: Connection, plain: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
