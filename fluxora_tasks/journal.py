@@ -52,8 +52,8 @@ class JournalCounts:
 
     Attributes:
         sent: Messages published; retries and replays of the same message count once.
-        succeeded: Ran to success (``Ignore`` included in ``ignored``).
-        ignored: Ended by the task raising ``Ignore``, or by a duplicate being dropped.
+        succeeded: Ran to success.
+        ignored: Ended by the task raising ``Ignore``, or failed in a task that keeps no dead letters.
         dead_lettered: Recorded in the ledger.
         unsent: The publish raised at the caller.
         retried: Retries scheduled.

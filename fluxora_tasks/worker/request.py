@@ -307,7 +307,7 @@ def _noting_start(inner: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(inner)
     def execute_using_pool(self: CapturingRequest, pool: Any, **kwargs: Any) -> Any:
         result = inner(self, pool, **kwargs)
-        # the loop writes the books before it writes to the child, so no child can die of a run that is not in them
+        # the loop sends the books before it writes to the child, so no child can die of a run that is not in them
         if not self._runtime.in_process:
             self._runtime.started(self._message_id)
         return result
