@@ -92,6 +92,10 @@ class Channel(plain.Channel):
             self._heart = Heart(self._holding, self._heart_connection)
         return self._holding
 
+    def is_forgotten(self) -> bool:
+        """Whether the server no longer knows this consumer."""
+        return self._holding is not None and not self.execute("EXISTS", self.keys.consumers)
+
     def queues_in_turn(self) -> list[str]:
         """Queues to fetch from, in kombu's order."""
         active = self.active_queues

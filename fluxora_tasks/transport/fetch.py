@@ -123,12 +123,18 @@ class Fetcher:
         return max(self._wake_at - time.monotonic(), 0.0)
 
     def on_watch(self) -> None:
-        """A list was reported to have changed."""
+        """
+        A list was reported to have changed.
+
+        Raises:
+            ConnectionError: the database was emptied, queues and bindings too: the consumer has to declare them anew.
+        """
         watch = self._watch
         if watch is None:
             return
         try:
-            watch.read()
+            if watch.read() and self._channel.is_forgotten():
+                raise ConnectionResetError("the database was emptied")
         except self._channel.connection_errors:
             watch.connection.disconnect()
             raise

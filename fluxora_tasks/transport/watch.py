@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from ssl import SSLWantReadError
 from typing import Any, Final
 
-from redis.exceptions import ConnectionError, InvalidResponse, ResponseError
+from redis.exceptions import ResponseError
 
 logger = logging.getLogger(__name__)
 
 _CHANNEL: Final = "__redis__:invalidate"
+_CHUNK: Final = 65536
+
+#: Where a report has the names of keys, one of an emptied database has a null: of protocol 3, or 2.
+_NULLS: Final = (b"\r\n_\r\n", b"\r\n*-1\r\n", b"\r\n$-1\r\n")
 
 
 class Watch:
@@ -47,24 +53,25 @@ class Watch:
         """Ask for the lists to be tracked; the last answer says how many are not empty already."""
         return [("CLIENT", "CACHING", "YES"), ("EXISTS", *lists)]
 
-    def read(self) -> None:
-        """Take in what was reported."""
-        self._take()
-        while self.connection.can_read(timeout=0):
-            self._take()
-
-    def _take(self) -> None:
+    def read(self) -> bool:
         """
-        One report.
+        Take in what was reported, unparsed: the fetch that follows looks everywhere, and the report of an emptied
+        database has the null of the fetching connection's protocol, which a parser of this one refuses.
+
+        Returns:
+            Whether a database was emptied, any of the server's.
 
         Raises:
-            redis.ConnectionError: the database was emptied, which is reported with the null of the fetching
-                connection's protocol; what follows cannot be read, so the consumer connects anew.
+            OSError: the connection is closed.
         """
-        try:
-            self.connection.read_response()
-        except InvalidResponse as exc:
-            raise ConnectionError("the database was emptied") from exc
+        sock = self.connection._sock
+        sock.setblocking(False)
+        report = b""
+        with suppress(BlockingIOError, SSLWantReadError):
+            while some := sock.recv(_CHUNK):
+                report += some
+            raise ConnectionResetError("the server closed the connection")
+        return any(null in report for null in _NULLS)
 
     def forget(self) -> None:
         """In a child: let go of the socket without a word to the server."""

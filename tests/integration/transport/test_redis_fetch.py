@@ -14,6 +14,7 @@ from fluxora_tasks.transport import fetch
 from fluxora_tasks.transport.filing import GARBAGE
 from fluxora_tasks.transport.watch import Watch
 from tests.integration.transport.mailbox import consuming, send
+from tests.servers import StoreServer
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -165,12 +166,23 @@ def test_a_plain_producer_wakes_an_idle_consumer(durable: Connection, plain: Con
 
 
 def test_an_emptied_database_is_a_lost_connection(durable: Connection, server: redis.Redis) -> None:
-    """FLUSHDB is reported in a form that redis-py cannot read: a worker connects anew, instead of ending."""
+    """FLUSHDB takes queues and bindings along: a worker connects anew, and declares them."""
     with consuming(durable) as inbox:
         inbox.drained()
         server.flushdb()
         with pytest.raises(durable.connection_errors):
             inbox.drained()
+
+
+def test_another_database_may_be_emptied(durable: Connection, server: redis.Redis, store: StoreServer) -> None:
+    """It is reported to every consumer of the server, and changes nothing for those of other databases."""
+    with consuming(durable) as inbox, redis.Redis.from_url(store.state_url(3)) as other:
+        inbox.drained()
+        wait_until(lambda: server.exists("unacked.consumers"))
+        other.flushdb()
+        inbox.drained()
+        send(durable, [7])
+        assert inbox.wait_for(1) == [7]
 
 
 def test_lists_are_polled_where_the_server_reports_nothing(
