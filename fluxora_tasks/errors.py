@@ -132,3 +132,24 @@ class ConflictError(RefusedError):
     """Somebody else got there first, or the record is not in a state that allows it."""
 
     code = "conflict"
+
+
+class CircuitBreakerError(RefusedError):
+    """A circuit is open: the call was not made, nothing failed, no attempt was used.
+
+    Args:
+        name: Of the circuit; empty for one without a name.
+        state: OPEN, HALF_OPEN or FORCED_OPEN.
+        retry_after: Seconds until asking again makes sense; from 0.
+    """
+
+    code = "breaker.open"
+
+    def __init__(self, name: str = "", state: str = "OPEN", retry_after: float = 0.0) -> None:
+        super().__init__(name, state, retry_after)
+        self.name = name
+        self.state = state
+        self.retry_after = max(0.0, retry_after)
+
+    def __str__(self) -> str:
+        return f"circuit {self.name or '(unnamed)'} is {self.state}; ask again in {self.retry_after:.1f} s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from fluxora_tasks.retry.classification import Outcome
+from fluxora_tasks.classification import Outcome
 from fluxora_tasks.retry.policy import RetryPolicy
 
 _REPEATABLE = frozenset({Outcome.FAILURE_RETRYABLE, Outcome.THROTTLED})

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar, cast
 
+from fluxora_tasks.classification import Outcome, classify, retry_after_of
 from fluxora_tasks.errors import NonRetryableError
 from fluxora_tasks.retry.backoff import Jitter
-from fluxora_tasks.retry.classification import Outcome, classify, retry_after_of
 from fluxora_tasks.retry.decision import Failure, GiveUp, RetryIn, decide
 from fluxora_tasks.retry.policy import ErrorTypes, RetryPolicy, error_types
 

@@ -11,10 +11,10 @@ from celery import Task, states
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from kombu.exceptions import OperationalError
 
+from fluxora_tasks.classification import Classifier, classify, qualified_name
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import FIRST_ATTEMPT_AT
 from fluxora_tasks.errors import NonRetryableError, TaskAborted
-from fluxora_tasks.retry.classification import Classifier, classify, qualified_name
 from fluxora_tasks.retry.decision import GiveUp, RetryIn
 from fluxora_tasks.retry.policy import RetryPolicy
 from fluxora_tasks.task.options import check_options, policy_of

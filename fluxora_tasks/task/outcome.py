@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from fluxora_tasks.classification import Classifier, retry_after_of
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import FIRST_ATTEMPT_AT
-from fluxora_tasks.retry.classification import Classifier, retry_after_of
 from fluxora_tasks.retry.decision import Failure, GiveUp, GiveUpReason, RetryIn, decide, outcome_under
 from fluxora_tasks.retry.policy import RetryPolicy, seeded
 

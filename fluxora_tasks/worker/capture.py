@@ -13,6 +13,7 @@ from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, Worker
 from celery.exceptions import Reject
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
+from fluxora_tasks.classification import qualified_name
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
 from fluxora_tasks.deadletter.identity import (
     MESSAGE_ID,
@@ -22,7 +23,6 @@ from fluxora_tasks.deadletter.identity import (
     failure_id_for,
 )
 from fluxora_tasks.errors import TaskAborted
-from fluxora_tasks.retry.classification import qualified_name
 from fluxora_tasks.task.outcome import read_mark
 
 logger = logging.getLogger(__name__)

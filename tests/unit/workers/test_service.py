@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 import pytest
 
 from fluxora_tasks import NonRetryableError, RetryableError
-from fluxora_tasks.retry.classification import Outcome, classify
+from fluxora_tasks.classification import Outcome, classify
 from tests.unit.workers.serving import serving
 from tests.waiting import wait_until
 from workers.demand.client import CorruptedAnswer, NotThere, fetch_day, parse_day, repair

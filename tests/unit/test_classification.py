@@ -17,8 +17,8 @@ import redis.exceptions
 import sqlalchemy.exc
 
 from fluxora_tasks import NonRetryableError, RetryableError
+from fluxora_tasks.classification import of_status, retry_after_of
 from fluxora_tasks.retry import Classifier, Outcome, classify
-from fluxora_tasks.retry.classification import of_status, retry_after_of
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""What a failure means, for retry and capture alike (pure).
+"""What a failure means, for breaker, retry, fallback and capture alike (pure).
 
 The table is data: qualified class names, so that no library is imported to recognise its errors.
 The most specific class by MRO decides; an error without a row takes the class of its explicit cause.

@@ -1,0 +1,1 @@
+"""Whether to try at all: circuits shared by every process that uses their name."""

@@ -1,0 +1,1 @@
+"""Keepers of circuits: in this process, and in Redis."""

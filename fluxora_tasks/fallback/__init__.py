@@ -1,0 +1,1 @@
+"""What to give instead of a result: strategies, and the switches over them."""
