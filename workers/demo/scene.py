@@ -39,6 +39,8 @@ _ALONE: Final = ("--without-mingle", "--without-gossip")
 
 #: What ends the demo before its time.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+#: Seconds until a signal nobody heard is raised again.
+_AGAIN: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def scene(state_dir: Path, interruption: Interruption, *, seed: int, with_flower
 class Interruption:
     """SIGINT and SIGTERM as KeyboardInterrupt, with their number; but none while a part is between not there and there.
 
+    Raised again until it is heard: Python swallows what is raised while it destroys an object.
     The handlers are put back when the block ends.
     """
 
@@ -114,9 +117,11 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         self._before = {number: signal.signal(number, self._told) for number in _SIGNALS}
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._tell_again)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._is_heard()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -133,13 +138,24 @@ class Interruption:
 
     def ignore(self) -> None:
         """No further signal disturbs the clean stop that the first one began; the stop is bounded by itself."""
+        self._is_heard()
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
-        if not self._held or self._waiting is not None:
-            raise KeyboardInterrupt(number)
+        if self._held and self._waiting is None:
+            self._waiting = number
+            return
         self._waiting = number
+        if not self._held:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        raise KeyboardInterrupt(number)
+
+    def _tell_again(self, number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(self._waiting)
+
+    def _is_heard(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
