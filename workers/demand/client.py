@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
@@ -51,14 +50,33 @@ def fetch_day(base_url: str, region: str, day: date, timeout: float = TIMEOUT) -
         NotThere: no such region or day.
         CorruptedAnswer: the body is not what was asked for.
     """
-    request = Request(f"{base_url}/v1/regions/{quote(region, safe='')}/demand/{day}")  # noqa: S310  http by design
+    return parse_day(_asked(base_url, region, f"demand/{day}", timeout), day)
+
+
+def fetch_recent(base_url: str, region: str, timeout: float = TIMEOUT) -> dict[date, Profile]:
+    """
+    The latest days the service has, each as 48 half-hourly values in MW.
+
+    Raises:
+        CorruptedAnswer: the body is not what was asked for; else as ``fetch_day``.
+    """
+    body = _asked(base_url, region, "recent", timeout)
+    try:
+        days = {date.fromisoformat(day): values for day, values in json.loads(body)["days"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptedAnswer(f"the body is not the JSON of recent days ({type(error).__name__})") from error
+    return {day: _checked(values, day) for day, values in days.items()}
+
+
+def _asked(base_url: str, region: str, what: str, timeout: float) -> bytes:
+    request = Request(f"{base_url}/v1/regions/{quote(region, safe='')}/{what}")  # noqa: S310  http by design
     try:
         with _opener.open(request, timeout=timeout) as answer:
-            body = answer.read()
+            body: bytes = answer.read()
     except HTTPError as error:
         with error:
-            raise _refusal(error, region, day) from None
-    return parse_day(body, day)
+            raise _refusal(error, region, what) from None
+    return body
 
 
 def repair(base_url: str, timeout: float = TIMEOUT) -> list[str]:
@@ -82,14 +100,16 @@ def parse_day(body: bytes, day: date) -> Profile:
         values = [row["demand"] for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptedAnswer(f"{day}: the body is not the JSON of a day ({type(error).__name__})") from error
-    if len(values) != PERIODS:
-        raise CorruptedAnswer(f"{day}: {len(values)} values instead of {PERIODS}")
+    checked = _checked(values, day)
     if starts != period_starts(day):
         raise CorruptedAnswer(f"{day}: values for other times than asked for")
-    return _plausible(values, day)
+    return checked
 
 
-def _plausible(values: Sequence[Any], day: date) -> Profile:
+def _checked(values: Any, day: date) -> Profile:
+    count = len(values) if isinstance(values, list) else 0
+    if count != PERIODS:
+        raise CorruptedAnswer(f"{day}: {count} values instead of {PERIODS}")
     low, high = PLAUSIBLE
     for value in values:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -98,11 +118,11 @@ def _plausible(values: Sequence[Any], day: date) -> Profile:
     return [float(value) for value in values]
 
 
-def _refusal(error: HTTPError, region: str, day: date) -> Exception:
+def _refusal(error: HTTPError, region: str, what: str) -> Exception:
     if error.code in _PASSING:
         return RetryableError(f"the demand service answered {error.code} {error.reason}", _retry_after(error))
     if error.code == HTTPStatus.NOT_FOUND:
-        return NotThere(f"the demand service has nothing for region {region!r}, day {day} (404)")
+        return NotThere(f"the demand service has nothing for region {region!r}, {what} (404)")
     return NonRetryableError(f"the demand service refused the request: {error.code} {error.reason}")
 
 

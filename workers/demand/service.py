@@ -3,6 +3,7 @@
 python -m workers.demand.service --port 8000 --seed 7
 
 GET  /v1/regions/{region}/demand/{day}   {"region", "day", "unit": "MW", "values": [{"period_start", "demand"}, …]}
+GET  /v1/regions/{region}/recent         {"region", "unit": "MW", "days": {day: [demand, …]}}, the last fifteen
 POST /v1/repair                          corrupted days are right from now on; names them
 GET  /health                             always 200
 """
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 SLOW: Final = 0.4
 #: Seconds a busy service asks its clients to wait.
 HINT: Final = 1
+
+#: Days that are recent.
+RECENT: Final = 15
 
 #: Closing a socket that lingers for no time sends a reset.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -121,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.OK, {"status": "ok", "outage": self.server.is_dark})
             case ["v1", "regions", region, "demand", day]:
                 self._demand(region, day)
+            case ["v1", "regions", region, "recent"]:
+                self._recent(region)
             case _:
                 self._answer(HTTPStatus.NOT_FOUND, {"error": "no such page"})
 
@@ -138,14 +144,27 @@ class _Handler(BaseHTTPRequestHandler):
     def _demand(self, region: str, text: str) -> None:
         day = _day(text)
         fault = self.server.fault_for(day or date.min)
+        if not self._refused(fault):
+            self._answer_demand(region, day, fault)
+
+    def _recent(self, region: str) -> None:
+        if self._refused(self.server.fault_for(date.max)):
+            return
+        if region != REGION:
+            self._answer(HTTPStatus.NOT_FOUND, {"error": f"unknown region {region!r}"})
+            return
+        days = {str(day): self.server.days[day] for day in list(self.server.days)[-RECENT:]}
+        self._answer(HTTPStatus.OK, {"region": REGION, "unit": "MW", "days": days})
+
+    def _refused(self, fault: Fault | None) -> bool:
+        """Whether a fault ended the request without demand."""
         if fault is Fault.RESET:
             self._reset()
         elif fault is Fault.BUSY:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "busy"})
         elif fault is Fault.BUSY_WITH_HINT:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "busy"}, {"Retry-After": str(HINT)})
-        else:
-            self._answer_demand(region, day, fault)
+        return fault in (Fault.RESET, Fault.BUSY, Fault.BUSY_WITH_HINT)
 
     def _answer_demand(self, region: str, day: date | None, fault: Fault | None) -> None:
         if fault is Fault.SLOW:

@@ -16,7 +16,7 @@ from fluxora_tasks import NonRetryableError, RetryableError
 from fluxora_tasks.classification import Outcome, classify
 from tests.unit.workers.serving import serving
 from tests.waiting import wait_until
-from workers.demand.client import CorruptedAnswer, NotThere, fetch_day, parse_day, repair
+from workers.demand.client import CorruptedAnswer, NotThere, fetch_day, fetch_recent, parse_day, repair
 from workers.demand.faults import Fault, Outage, Schedule
 from workers.demand.records import FIRST_DAY, REGION, period_starts, recorded_days
 from workers.demand.service import DemandService
@@ -47,6 +47,22 @@ def test_a_day_is_what_the_record_says() -> None:
     """48 values, as in the file."""
     with serving() as service:
         assert fetch_day(service.url, REGION, DAY) == TRUTH
+
+
+def test_recent_days_are_the_end_of_the_record() -> None:
+    """Fifteen whole days, the last one last."""
+    with serving() as service:
+        recent = fetch_recent(service.url, REGION)
+    assert list(recent.items()) == list(recorded_days().items())[-15:]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"days": null}', b'{"days": {"2000-08-01": null}}', b'{"days": {"x": []}}']
+)
+def test_recent_days_that_are_none_are_refused(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with the body is said by one error."""
+    monkeypatch.setattr("workers.demand.client._asked", lambda *_: body)
+    assert isinstance(raised_by(lambda: fetch_recent("http://nowhere", REGION)), CorruptedAnswer)
 
 
 def test_a_busy_service_is_worth_another_attempt() -> None:
