@@ -153,3 +153,16 @@ class CircuitBreakerError(RefusedError):
 
     def __str__(self) -> str:
         return f"circuit {self.name or '(unnamed)'} is {self.state}; ask again in {self.retry_after:.1f} s"
+
+
+class NoFallbackValue(FluxoraError):
+    """A fallback had nothing to give; where a call failed before, that call's error is raised instead.
+
+    Args:
+        message: Why, step by step.
+    """
+
+    code = "fallback.empty"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
