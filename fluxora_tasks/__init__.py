@@ -9,6 +9,15 @@ install(app)
 
 from fluxora_tasks._version import __version__
 from fluxora_tasks.errors import FluxoraError, NonRetryableError, RetryableError
+from fluxora_tasks.fallback import (
+    CachedDataFallback,
+    CallFallback,
+    ChainedFallback,
+    DefaultValueFallback,
+    FallbackStrategy,
+    RaiseFallback,
+    with_fallback,
+)
 from fluxora_tasks.install import install
 from fluxora_tasks.queues import queue
 from fluxora_tasks.retry import RetryPolicy, retry
@@ -17,9 +26,15 @@ from fluxora_tasks.task.base import ResilientTask
 from fluxora_tasks.transport.outgoing import PublishFailed
 
 __all__ = [
+    "CachedDataFallback",
+    "CallFallback",
+    "ChainedFallback",
+    "DefaultValueFallback",
+    "FallbackStrategy",
     "FluxoraError",
     "NonRetryableError",
     "PublishFailed",
+    "RaiseFallback",
     "ResilientTask",
     "RetryPolicy",
     "RetryableError",
@@ -28,4 +43,5 @@ __all__ = [
     "install",
     "queue",
     "retry",
+    "with_fallback",
 ]
