@@ -15,6 +15,7 @@ from fluxora_tasks.fallback import (
     ChainedFallback,
     DefaultValueFallback,
     FallbackStrategy,
+    LastGoodFallback,
     RaiseFallback,
     with_fallback,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "DefaultValueFallback",
     "FallbackStrategy",
     "FluxoraError",
+    "LastGoodFallback",
     "NonRetryableError",
     "PublishFailed",
     "RaiseFallback",

@@ -2,6 +2,7 @@
 
 from fluxora_tasks.fallback.chain import ChainedFallback
 from fluxora_tasks.fallback.decorator import with_fallback
+from fluxora_tasks.fallback.lastgood import LastGoodFallback
 from fluxora_tasks.fallback.outcome import FallbackOutcome, forget_outcome, last_outcome
 from fluxora_tasks.fallback.registry import toggles, use_toggles
 from fluxora_tasks.fallback.runner import Fallback
@@ -22,6 +23,7 @@ __all__ = [
     "Fallback",
     "FallbackOutcome",
     "FallbackStrategy",
+    "LastGoodFallback",
     "RaiseFallback",
     "Step",
     "forget_outcome",

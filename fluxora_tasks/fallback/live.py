@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, Protocol
 
 from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.events import ToggleChanged, emit
+from fluxora_tasks.fallback.forks import watch_forks
 from fluxora_tasks.fallback.toggles import SwitchKind, ToggleStore, is_among
 from fluxora_tasks.fallback.view import Rule, View, view_of
 
@@ -63,7 +62,7 @@ class Toggles:
         self._random = random or Random()  # noqa: S311 - a share of calls, not a secret
         self._view, self._values = View(), dict[str, str]()
         self._joined = False
-        _all.add(self)
+        watch_forks(self)
 
     def is_enabled(self, name: str, default: bool = True, key: str | None = None) -> bool:
         """
@@ -113,6 +112,10 @@ class Toggles:
     def on_store(self, there: bool) -> None:
         """What is known stays in force until the store is back, and is read then."""
 
+    def forked(self) -> None:
+        """The lane's thread was not taken along; what is known was."""
+        self._joined = False
+
     def _rule(self, switch_id: str) -> Rule | None:
         if not self._joined:
             self._join()
@@ -134,17 +137,3 @@ class Toggles:
             previous, current = before.get(switch_id, ""), values.get(switch_id, "")
             if previous != current:
                 emit(ToggleChanged(switch_id, previous, current))
-
-    def _forked(self) -> None:
-        self._joined = False
-
-
-_all: weakref.WeakSet[Toggles] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for toggles in tuple(_all):
-        toggles._forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)
