@@ -2,138 +2,136 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import inspect
-import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, overload
 
-from fluxora_tasks.classification import Outcome, classify, retry_after_of
-from fluxora_tasks.errors import NonRetryableError
+from fluxora_tasks.classification import Classifier, classify
+from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.retry.backoff import Jitter
-from fluxora_tasks.retry.decision import Failure, GiveUp, RetryIn, decide
-from fluxora_tasks.retry.policy import ErrorTypes, RetryPolicy, error_types
+from fluxora_tasks.retry.budget import Budget
+from fluxora_tasks.retry.checks import error_types
+from fluxora_tasks.retry.circuits import circuit_of
+from fluxora_tasks.retry.policy import RetryPolicy
+from fluxora_tasks.retry.rules import RetryRule
+from fluxora_tasks.retry.running import CHANCE, Retrying
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "max_attempts": 3,
+    "retry_exceptions": Exception,
+    "base_delay": 1.0,
+    "max_delay": 60.0,
+    "backoff_factor": 2.0,
+    "jitter": True,
+    "give_up_on": (),
+    "max_elapsed": None,
+    "rules": (),
+    "budget": None,
+}
 
+
+@overload
+def retry(function: F, /) -> F: ...
+
+
+@overload
 def retry(
-    max_attempts: int = 3,
+    max_attempts: int | None = 3,
     retry_exceptions: type[BaseException] | Sequence[type[BaseException]] = Exception,
     base_delay: float = 1.0,
     max_delay: float = 60.0,
     backoff_factor: float = 2.0,
-    jitter: bool | Jitter = True,
+    jitter: bool | Jitter | float = True,
     *,
+    give_up_on: type[BaseException] | Sequence[type[BaseException]] = (),
     max_elapsed: float | None = None,
+    rules: Sequence[RetryRule] = (),
+    budget: Budget | bool | None = None,
+    policy: RetryPolicy | None = None,
+    breaker: Any = None,
+    classifier: Classifier = classify,
     random: Random | None = None,
     sleep: Callable[[float], Any] | None = None,
-) -> Callable[[F], F]:
-    """
-    Decorator: run the function again when it raises one of the given exceptions.
+) -> Retrying: ...
 
-    Works on plain and on async functions. ``NonRetryableError`` is never retried. The exception of the last
-    attempt is raised as it is.
+
+def retry(
+    max_attempts: int | Callable[..., Any] | None = 3,
+    retry_exceptions: type[BaseException] | Sequence[type[BaseException]] = Exception,
+    base_delay: float = 1.0,
+    max_delay: float = 60.0,
+    backoff_factor: float = 2.0,
+    jitter: bool | Jitter | float = True,
+    *,
+    give_up_on: type[BaseException] | Sequence[type[BaseException]] = (),
+    max_elapsed: float | None = None,
+    rules: Sequence[RetryRule] = (),
+    budget: Budget | bool | None = None,
+    policy: RetryPolicy | None = None,
+    breaker: Any = None,
+    classifier: Classifier = classify,
+    random: Random | None = None,
+    sleep: Callable[[float], Any] | None = None,
+) -> Any:
+    """
+    Run a function again when it fails: ``@retry``, or ``@retry(max_attempts=5, ...)``; plain and async functions.
+
+    What is returned has the other forms, too: ``retry(...).call(function, ...)``, ``await retry(...).acall(...)``, and
+    for a block of code ``for attempt in retry(...).attempts("name"): with attempt: ...`` (``async for`` in async code).
+
+    ``NonRetryableError`` is never retried. An open circuit is no attempt, and ends it unless ``CircuitBreakerError`` is
+    named. The error of the last attempt is raised as it is; ``give_up_reason(error)`` tells why there was no other.
 
     Args:
-        max_attempts: Runs, the first included; from 1.
-        retry_exceptions: A type, a tuple or a list of types.
+        max_attempts: Runs, the first included; from 1. ``None``: no limit.
+        retry_exceptions: A type, a tuple or a list of types; nothing else is retried.
         base_delay: Seconds; ceiling of the first delay.
         max_delay: Seconds; no delay is longer.
         backoff_factor: Growth of the ceiling per attempt.
         jitter: As in RetryPolicy.
-        max_elapsed: Seconds after which no further attempt is started.
-        random: Source of jitter; a fresh one by default.
-        sleep: How to wait (an async callable for async functions); ``time.sleep`` or ``asyncio.sleep`` by default.
+        give_up_on: As in RetryPolicy. ``max_elapsed``, ``rules`` and ``budget`` likewise.
+        policy: A ready policy instead of all the above; then the classifier says what is worth another attempt.
+        breaker: A circuit, or the name of a shared one: each attempt is made under a permit of it.
+        classifier: What errors mean.
+        random: Source of jitter; the system's by default.
+        sleep: How to wait (an async callable in async code); ``time.sleep`` or ``asyncio.sleep`` by default.
 
     Raises:
-        ConfigurationError: an argument is out of range.
+        ConfigurationError: an argument is out of range, or stands beside a policy.
     """
-    wanted = error_types("retry_exceptions", retry_exceptions)
-    policy = RetryPolicy(
-        max_attempts=max_attempts,
-        base_delay=base_delay,
-        max_delay=max_delay,
-        backoff_factor=backoff_factor,
-        jitter=jitter,
-        max_elapsed=max_elapsed,
+    if callable(max_attempts):
+        return retry()(max_attempts)
+    schedule: dict[str, Any] = {
+        "max_attempts": max_attempts,
+        "base_delay": base_delay,
+        "max_delay": max_delay,
+        "backoff_factor": backoff_factor,
+        "jitter": jitter,
+        "give_up_on": give_up_on,
+        "max_elapsed": max_elapsed,
+        "rules": rules,
+        "budget": budget,
+    }
+    only = error_types("retry_exceptions", retry_exceptions) if policy is None else None
+    if policy is not None:
+        _check_alone(policy, {**schedule, "retry_exceptions": retry_exceptions})
+    return Retrying(
+        policy or RetryPolicy(retry_on=only or (), **schedule),
+        only=only,
+        circuit=circuit_of(breaker),
+        classifier=classifier,
+        random=random or CHANCE,
+        sleep=sleep,
     )
-    source = random or Random()  # noqa: S311 - jitter, not a secret
-
-    def decorate(function: F) -> F:
-        loop = _async_loop if inspect.iscoroutinefunction(function) else _sync_loop
-        return cast(F, loop(function, _Attempts(policy, wanted, source), sleep))
-
-    return decorate
 
 
-class _Attempts:
-    """The decision for one decorated function; holds no state between calls."""
-
-    def __init__(self, policy: RetryPolicy, wanted: ErrorTypes, random: Random) -> None:
-        self._policy, self._wanted, self._random = policy, wanted, random
-
-    def next_delay(self, error: Exception, attempt: int, started: float, previous: float | None) -> float | None:
-        """Seconds to wait, or ``None`` to give up."""
-        decision: RetryIn | GiveUp = decide(
-            self._policy,
-            Failure(
-                outcome=self._outcome(error),
-                attempt=attempt,
-                elapsed=time.monotonic() - started,
-                retry_after=retry_after_of(error, datetime.now(UTC)),
-                previous_delay=previous,
-            ),
-            self._random,
-        )
-        return decision.delay if isinstance(decision, RetryIn) else None
-
-    def _outcome(self, error: Exception) -> Outcome:
-        if isinstance(error, NonRetryableError) or not isinstance(error, self._wanted):
-            return Outcome.FAILURE_FATAL
-        return Outcome.THROTTLED if classify(error) is Outcome.THROTTLED else Outcome.FAILURE_RETRYABLE
-
-
-def _sync_loop(
-    function: Callable[..., Any], attempts: _Attempts, sleep: Callable[[float], Any] | None
-) -> Callable[..., Any]:
-    wait = sleep or time.sleep
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        started, attempt, delay = time.monotonic(), 0, None
-        while True:
-            attempt += 1
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                delay = attempts.next_delay(error, attempt, started, delay)
-                if delay is None:
-                    raise
-            wait(delay)
-
-    return wrapper
-
-
-def _async_loop(
-    function: Callable[..., Any], attempts: _Attempts, sleep: Callable[[float], Any] | None
-) -> Callable[..., Any]:
-    wait = sleep or asyncio.sleep
-
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        started, attempt, delay = time.monotonic(), 0, None
-        while True:
-            attempt += 1
-            try:
-                return await function(*args, **kwargs)
-            except Exception as error:
-                delay = attempts.next_delay(error, attempt, started, delay)
-                if delay is None:
-                    raise
-            await wait(delay)
-
-    return wrapper
+def _check_alone(policy: RetryPolicy, options: Mapping[str, Any]) -> None:
+    if not isinstance(policy, RetryPolicy):
+        raise ConfigurationError(f"policy takes a RetryPolicy; got {policy!r}")
+    beside = sorted(
+        name for name, value in options.items() if value is not _DEFAULTS[name] and value != _DEFAULTS[name]
+    )
+    if beside:
+        raise ConfigurationError(f"policy= says all there is to say; leave out {', '.join(beside)}")

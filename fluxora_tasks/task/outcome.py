@@ -54,15 +54,17 @@ def conclude(
     policy: RetryPolicy, error: BaseException, attempt: Attempt, now: datetime, classify: Classifier
 ) -> RetryIn | GiveUp:
     """Retry or give up. What Celery's own options retried has had its attempts when it gets here."""
-    if attempt.explicit or had_its_retries(policy, attempt.number):
+    own = policy.under(error)
+    if attempt.explicit or had_its_retries(own, attempt.number):
         return GiveUp(GiveUpReason.ATTEMPTS)
     failure = Failure(
         outcome=outcome_under(policy, error, classify(error)),
         attempt=attempt.number,
         elapsed=max(0.0, (now - attempt.first_at).total_seconds()),
         retry_after=retry_after_of(error, now),
+        previous_delay=own.delay_before(attempt.task_id, attempt.number),
     )
-    return decide(policy, failure, seeded(attempt.task_id, attempt.number))
+    return decide(own, failure, seeded(attempt.task_id, attempt.number))
 
 
 def had_its_retries(policy: RetryPolicy, attempt: int) -> bool:
@@ -83,6 +85,8 @@ def kind_of(verdict: GiveUp, error: BaseException, refused_by_name: bool) -> Kin
             return Kind.RETRIES_EXHAUSTED
         case GiveUpReason.DEADLINE | GiveUpReason.RETRY_AFTER:
             return Kind.DEADLINE
+        case GiveUpReason.BUDGET:
+            return Kind.RETRY_BUDGET
         case GiveUpReason.NON_RETRYABLE:
             return Kind.EXCEPTION
 
