@@ -52,7 +52,7 @@ def argument_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """
     32 characters that are the same for the same arguments, in every process and release.
 
-    Arguments are taken as they are given: ``f(1)`` and ``f(x=1)`` have different keys.
+    Arguments are taken as they are given: ``f(1)`` and ``f(x=1)`` have different keys. Keys of a dict count as text.
 
     Raises:
         TypeError: an argument has no JSON form.
