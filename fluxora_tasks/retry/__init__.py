@@ -2,7 +2,8 @@
 
 from fluxora_tasks.classification import Classifier, Outcome, classify
 from fluxora_tasks.retry.attempts import Attempt, Attempts
-from fluxora_tasks.retry.budget import Budget, RetryBudget
+from fluxora_tasks.retry.budget import Budget
+from fluxora_tasks.retry.budget import TokenBucket as RetryBudget
 from fluxora_tasks.retry.decision import Failure, GiveUp, GiveUpReason, RetryIn, decide
 from fluxora_tasks.retry.decorator import retry
 from fluxora_tasks.retry.policy import RetryPolicy

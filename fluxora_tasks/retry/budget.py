@@ -1,4 +1,4 @@
-"""RetryBudget: an allowance of retries, so that they cannot multiply what a dependency in trouble has to bear."""
+"""Budgets: an allowance of retries, so that they cannot multiply what a dependency in trouble has to bear (pure)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-class RetryBudget:
+class TokenBucket:
     """A bucket of tokens in this process: retries take from it, successes give back, time does not.
 
     Safe for threads and forks; a forked child goes on with a copy.
@@ -117,9 +117,9 @@ UNLIMITED: Final = NoBudget()
 
 
 @lru_cache(maxsize=1024)
-def local_budget(subject: object) -> RetryBudget:
+def local_budget(subject: object) -> TokenBucket:
     """This process's own bucket for what is named so (a function, a task), or for a policy."""
-    return RetryBudget()
+    return TokenBucket()
 
 
 def budget_of(budget: Budget | bool | None, subject: object) -> Budget:
