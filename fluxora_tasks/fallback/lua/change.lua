@@ -41,7 +41,9 @@ else
     return false
 end
 
-local version = string.format('%.0f', math.max(now, (tonumber(redis.call('HGET', KEYS[1], 'v')) or 0) + 1))
+-- microseconds, so that it grows even if the server forgot everything a moment ago
+local version = math.max(clock[1] * 1000000 + clock[2], (tonumber(redis.call('HGET', KEYS[1], 'v')) or 0) + 1)
+version = string.format('%.0f', version)
 redis.call('HSET', KEYS[1], 'v', version)
 if endless then
     redis.call('PERSIST', KEYS[1])
