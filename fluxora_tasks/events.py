@@ -123,7 +123,7 @@ class FallbackUsed:
     Attributes:
         operation: Name of the guarded operation.
         source: Which step answered.
-        cause: ``Outcome`` class of the failure, or ``manual``.
+        cause: ``Outcome`` class of the failure, ``refused`` (by an open circuit) or ``manual``.
         count: Activations since the last such event.
     """
 
