@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fluxora_tasks.events import FallbackEnded, FallbackUsed, emit
+from fluxora_tasks.fallback.forks import watch_forks
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ class Activity:
         self.total = 0
         self._began = self._used = self._said = 0.0
         self._count = self._unsaid = 0
+        watch_forks(self)
+
+    def forked(self) -> None:
+        """Another thread may have held the lock."""
+        self._lock = threading.Lock()
 
     def used(self, source: str, cause: str) -> None:
         """A fallback value was given."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -62,6 +63,7 @@ class Toggles:
         self._random = random or Random()  # noqa: S311 - a share of calls, not a secret
         self._view, self._values = View(), dict[str, str]()
         self._joined = False
+        self._lock = threading.Lock()
         watch_forks(self)
 
     def is_enabled(self, name: str, default: bool = True, key: str | None = None) -> bool:
@@ -94,11 +96,10 @@ class Toggles:
         Raises:
             StoreUnavailable: it does not answer.
         """
-        known = self.store.read(self._view.version)
-        now = self._monotonic()
-        if known is not None:
-            self._view = view_of(known, now)
-        self._announce(self._view.values(now))
+        with self._lock:
+            changes = self._changes()
+        for change in changes:
+            emit(change)
 
     def turn(self) -> None:
         """The lane's round trip."""
@@ -114,7 +115,7 @@ class Toggles:
 
     def forked(self) -> None:
         """The lane's thread was not taken along; what is known was."""
-        self._joined = False
+        self._joined, self._lock = False, threading.Lock()
 
     def _rule(self, switch_id: str) -> Rule | None:
         if not self._joined:
@@ -131,9 +132,16 @@ class Toggles:
         self._lane.add(self)
         self._lane.wake(0.0)
 
-    def _announce(self, values: dict[str, str]) -> None:
-        before, self._values = self._values, values
-        for switch_id in sorted(before.keys() | values.keys()):
-            previous, current = before.get(switch_id, ""), values.get(switch_id, "")
-            if previous != current:
-                emit(ToggleChanged(switch_id, previous, current))
+    def _changes(self) -> list[ToggleChanged]:
+        known = self.store.read(self._view.version)
+        now = self._monotonic()
+        if known is not None:
+            self._view = view_of(known, now)
+        before, self._values = self._values, self._view.values(now)
+        return _between(before, self._values)
+
+
+def _between(before: Mapping[str, str], after: Mapping[str, str]) -> list[ToggleChanged]:
+    """What became different."""
+    pairs = ((switch_id, before.get(switch_id, ""), after.get(switch_id, "")) for switch_id in {**before, **after})
+    return [ToggleChanged(*pair) for pair in sorted(pairs) if pair[1] != pair[2]]

@@ -12,6 +12,9 @@ PRIMARY: Final = "primary"
 #: ``cause`` of a fallback that an operator asked for.
 MANUAL: Final = "manual"
 
+#: ``cause`` of a fallback for a call that an open circuit refused.
+REFUSED: Final = "refused"
+
 
 @dataclass(frozen=True, slots=True)
 class FallbackOutcome:
@@ -25,9 +28,10 @@ class FallbackOutcome:
         source: The step it came from; ``primary`` for the call itself.
         age: Seconds since the value was true; ``None`` where nobody knows.
         stale: Whether that is more than the step's ``soft_age``.
-        cause: ``classification.Outcome`` of the failure, ``manual`` for a fallback an operator asked for, else empty.
+        cause: ``classification.Outcome`` of the failure; ``refused`` by an open circuit, or ``manual`` where an
+            operator asked for the fallback; else empty.
         error: Qualified name of the failure's class; empty without one.
-        attempts: Runs of the call behind this outcome; 0 where it was not made.
+        attempts: Runs of the call behind this outcome; retries inside the call are part of one run. 0: it was not made.
         breaker: The open circuit that refused the call; empty for another cause.
         failed: What became of the steps before the one that gave the value.
     """

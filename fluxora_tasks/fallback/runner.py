@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
-from fluxora_tasks.classification import Outcome, classify, qualified_name
+from fluxora_tasks.classification import Outcome, causes_of, classify, qualified_name
 from fluxora_tasks.errors import CircuitBreakerError, NoFallbackValue
 from fluxora_tasks.fallback.activity import Activity
 from fluxora_tasks.fallback.call import Call, argument_key
 from fluxora_tasks.fallback.chain import Exhausted, Found, first_answer, first_answer_async, learners_of, steps_of
 from fluxora_tasks.fallback.outcome import (
     MANUAL,
+    REFUSED,
     FallbackOutcome,
     activations,
     count_activation,
@@ -64,11 +65,10 @@ class Fallback:
 
     def applies_to(self, error: BaseException) -> bool:
         """Whether a failure leads to the fallback: not where the call itself was wrong, or did not fail."""
-        if isinstance(error, CircuitBreakerError):
-            return True
         if any(qualified_name(cls) == _CELERYS_OWN for cls in type(error).__mro__):
             return False
-        return self._classify(error) not in _UNTOUCHED
+        outcome = self._classify(error)
+        return outcome not in _UNTOUCHED or (outcome is Outcome.IGNORED and _refusal_behind(error) is not None)
 
     def run(
         self, error: Exception | None, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempts: int | None = None
@@ -128,7 +128,7 @@ class Fallback:
 
     def _given(self, found: Found, error: Exception | None, attempts: int | None) -> FallbackOutcome:
         answer, failed = found
-        refused = isinstance(error, CircuitBreakerError)
+        refusal = _refusal_behind(error) if error is not None else None
         outcome = FallbackOutcome(
             value=answer.value,
             operation=self.operation,
@@ -136,10 +136,10 @@ class Fallback:
             source=answer.source,
             age=answer.age,
             stale=answer.stale,
-            cause=MANUAL if error is None else str(self._classify(error)),
+            cause=MANUAL if error is None else REFUSED if refusal is not None else str(self._classify(error)),
             error="" if error is None else qualified_name(type(error)),
-            attempts=attempts if attempts is not None else int(error is not None and not refused),
-            breaker=error.name if isinstance(error, CircuitBreakerError) else "",
+            attempts=attempts if attempts is not None else int(error is not None and refusal is None),
+            breaker=refusal.name if refusal is not None else "",
             failed=failed,
         )
         remember(outcome)
@@ -164,6 +164,11 @@ class Fallback:
                 strategy.succeeded(self.operation, value, args, kwargs)
             except Exception:
                 logger.exception("a fallback could not take note of a result: %s", self.operation)
+
+
+def _refusal_behind(error: BaseException) -> CircuitBreakerError | None:
+    """The refusal of an open circuit that an error is, or was raised from."""
+    return next((cause for cause in causes_of(error) if isinstance(cause, CircuitBreakerError)), None)
 
 
 def _fresh(error: Exception | type[Exception], cause: Exception | None) -> Exception:

@@ -93,7 +93,7 @@ def guard(request: pytest.FixtureRequest) -> Guard:
         (ConnectionError("no"), "failure_retryable"),
         (RuntimeError("no"), "failure_fatal"),
         (NonRetryableError("no"), "failure_fatal"),
-        (CircuitBreakerError("weather", "OPEN", 3.0), "failure_fatal"),
+        (CircuitBreakerError("weather", "OPEN", 3.0), "refused"),
     ],
 )
 def test_a_failure_leads_to_the_fallback(guard: Guard, error: Exception, cause: str) -> None:
@@ -101,14 +101,16 @@ def test_a_failure_leads_to_the_fallback(guard: Guard, error: Exception, cause: 
     assert guard(error, DefaultValueFallback(1)) == 1
     assert (guard.last.degraded, guard.last.source, guard.last.value) == (True, "default_value", 1)
     assert guard.last.error.endswith(type(error).__qualname__)
-    if not isinstance(error, CircuitBreakerError):
-        assert guard.last.cause == cause
+    assert guard.last.cause == cause
 
 
 def test_a_refused_call_was_not_made(guard: Guard) -> None:
-    """The outcome names the circuit; the call had no attempt."""
-    guard(CircuitBreakerError("weather", "OPEN", 3.0), DefaultValueFallback(1))
-    assert (guard.last.breaker, guard.last.attempts) == ("weather", 0)
+    """The outcome names the circuit; the call had no attempt. Also where another error was raised from the refusal."""
+    refusal, wrapped = CircuitBreakerError("weather", "OPEN", 3.0), LookupError("no weather")
+    wrapped.__cause__ = refusal
+    for error in (refusal, wrapped):
+        assert guard(error, DefaultValueFallback(1)) == 1
+        assert (guard.last.breaker, guard.last.attempts, guard.last.cause) == ("weather", 0, "refused")
 
 
 @pytest.mark.parametrize("error", [BadRequest(), Ignore(), Reject("x"), Retry("later")], ids=lambda e: type(e).__name__)
