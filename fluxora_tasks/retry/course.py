@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from fluxora_tasks.retry.reason import leave_reason
 
 if TYPE_CHECKING:  # a policy can run things, by this
     from fluxora_tasks.retry.policy import RetryPolicy
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ class Course:
         decision = self._decide(error)
         if isinstance(decision, RetryIn):
             self.delay = decision.delay
-            emit(RetryScheduled(self._plan.subject, self.attempt, decision.delay, qualified_name(type(error))))
+            _tell(RetryScheduled(self._plan.subject, self.attempt, decision.delay, qualified_name(type(error))))
             return decision.delay
         if self.attempt:  # what was refused from the start is nothing that was given up
             leave_reason(error, decision.reason)
-            emit(RetryGivenUp(self._plan.subject, self.attempt, decision.reason, qualified_name(type(error))))
+            _tell(RetryGivenUp(self._plan.subject, self.attempt, decision.reason, qualified_name(type(error))))
         return None
 
     def _decide(self, error: Exception) -> RetryIn | GiveUp:
@@ -93,3 +96,9 @@ class Course:
     def _afford(self, cost: float) -> bool:
         self.taken = cost if self._plan.budget.withdraw(cost) else 0.0
         return bool(self.taken)
+
+
+def _tell(event: RetryScheduled | RetryGivenUp) -> None:
+    """To listeners, and to whoever reads the log at INFO."""
+    emit(event)
+    logger.info("%s", event)

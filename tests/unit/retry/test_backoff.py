@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fluxora_tasks.retry.backoff import ceiling, jittered
 
-KINDS = ["full", "equal", "decorrelated", "none"]
+KINDS = ["full", "equal", "decorrelated", "none", 0.0, 0.25, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,14 @@ def test_no_delay_is_above_the_cap(attempt: int, base: float, factor: float, cap
     """Whatever the jitter, a delay lies in [0, cap]."""
     delay = jittered(ceiling(attempt, base, factor, cap), base, cap, None, kind, Random(seed))  # type: ignore[arg-type]
     assert 0 <= delay <= max(cap, 0)
+
+
+def test_a_share_goes_downward() -> None:
+    """A quarter: between three quarters of the ceiling and all of it, spread over that."""
+    random = Random(3)
+    delays = [jittered(60.0, 1.0, 60.0, None, 0.25, random) for _ in range(500)]
+    assert 45 <= min(delays) < 46
+    assert 59 < max(delays) <= 60
 
 
 def test_delays_at_the_cap_do_not_collapse_to_one_value() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from fluxora_tasks import RetryPolicy
 from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.retry import RetryRule
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,10 @@ from fluxora_tasks.errors import ConfigurationError
         {"max_delay": "long"},
         {"backoff_factor": 0.5},
         {"jitter": "sometimes"},
+        {"jitter": 1.5},
+        {"jitter": float("nan")},
+        {"backoff_factor": float("inf")},
+        {"backoff_factor": True},
         {"retry_on": "ValueError"},
         {"retry_on": [ValueError, 3]},
         {"give_up_on": ValueError("an instance")},
@@ -49,6 +55,21 @@ def test_a_preview_is_the_schedule_of_that_seed() -> None:
     assert policy.preview("task-1") != policy.preview("task-2")
     assert len(policy.preview("task-1")) == 5
     assert len(policy.preview(7, 20)) == 20
+
+
+def test_a_schedule_that_builds_on_itself_can_be_continued() -> None:
+    """Whoever knows seed and attempt knows the delay before it, without having waited it."""
+    policy = RetryPolicy(max_attempts=6, jitter="decorrelated")
+    schedule = policy.preview("task-1")
+    assert policy.delay_before("task-1", 1) is None
+    assert [policy.delay_before("task-1", n) for n in range(2, 7)] == schedule
+    assert RetryPolicy().delay_before("task-1", 3) is None
+
+
+def test_a_policy_survives_pickle() -> None:
+    """With its rules, equal to what it was."""
+    policy = RetryPolicy(retry_on=KeyError, rules=[RetryRule(on=OSError, max_attempts=2)], jitter=0.3)
+    assert pickle.loads(pickle.dumps(policy)) == policy
 
 
 def test_without_jitter_the_schedule_is_the_curve() -> None:
