@@ -19,5 +19,5 @@ def circuit_of(breaker: Any) -> Callable[[], Circuit] | None:
     if breaker is None:
         return None
     if not callable(getattr(breaker, "acquire", None)):
-        raise ConfigurationError(f"breaker takes a circuit that gives permits; got {breaker!r}")
+        raise ConfigurationError(f"breaker takes a CircuitBreaker; got {breaker!r}")
     return lambda: breaker
