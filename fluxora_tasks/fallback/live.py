@@ -19,7 +19,7 @@ from fluxora_tasks.fallback.view import Rule, View, view_of
 CHANNEL: Final = "fx:tg:ev"
 
 #: Seconds between two looks at the store where no message comes.
-INTERVAL: Final = 2.0
+INTERVAL: Final = 1.0
 
 _TOGGLE, _MODE = f"{SwitchKind.TOGGLE}:", f"{SwitchKind.MODE}:"
 
@@ -31,8 +31,8 @@ class LaneOf(Protocol):
         """Give it a turn from now on."""
         ...
 
-    def wake(self, within: float) -> None:
-        """Have a turn soon."""
+    def wake(self, within: float, participant: Any = None) -> None:
+        """Give it a turn within so many seconds."""
         ...
 
 
@@ -108,7 +108,7 @@ class Toggles:
     def on_message(self, channel: str, payload: bytes) -> None:
         """Something was set or unset."""
         if self._lane is not None:
-            self._lane.wake(0.0)
+            self._lane.wake(0.0, self)
 
     def on_store(self, there: bool) -> None:
         """What is known stays in force until the store is back, and is read then."""
@@ -130,7 +130,7 @@ class Toggles:
             return
         self._joined = True
         self._lane.add(self)
-        self._lane.wake(0.0)
+        self._lane.wake(0.0, self)
 
     def _changes(self) -> list[ToggleChanged]:
         known = self.store.read(self._view.version)

@@ -45,10 +45,10 @@ class MemoryToggleStore:
         """Give it a turn with each change."""
         self._participants.append(participant)
 
-    def wake(self, within: float) -> None:
+    def wake(self, within: float, participant: Turning | None = None) -> None:
         """Give every participant its turn now."""
-        for participant in tuple(self._participants):
-            participant.turn()
+        for each in tuple(self._participants):
+            each.turn()
 
     def put(self, switch: Switch, seconds: float | None = DEFAULT_SECONDS) -> Switch:
         """Set one."""

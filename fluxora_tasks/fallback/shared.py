@@ -76,7 +76,7 @@ class RedisLastGood:
         if batch:
             self._state.run(lambda client: self._write(client, batch))
         if self._waiting:
-            self._lane.wake(0.0)
+            self._lane.wake(0.0, self)
 
     def on_message(self, channel: str, payload: bytes) -> None:
         """It listens to nothing."""
@@ -96,7 +96,7 @@ class RedisLastGood:
         if not self._joined:
             self._joined = True
             self._lane.add(self)
-        self._lane.wake(_WITHIN)
+        self._lane.wake(_WITHIN, self)
 
     def _batch(self) -> dict[str, _Waiting]:
         batch: dict[str, _Waiting] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fluxora_tasks import events
 from fluxora_tasks.state import StateStore
 from tests.servers import StoreServer
 
@@ -21,7 +22,7 @@ class HandLane:
         """Take part."""
         self.participants.append(participant)
 
-    def wake(self, within: float) -> None:
+    def wake(self, within: float, participant: Any = None) -> None:
         """Nobody is woken."""
 
     def turn(self) -> None:
@@ -40,3 +41,12 @@ def state(store: StoreServer) -> Iterator[StateStore]:
     state = StateStore(store.state_url())
     yield state
     state.close()
+
+
+@pytest.fixture
+def seen() -> Iterator[list[Any]]:
+    """Every event of the test."""
+    found: list[Any] = []
+    unsubscribe = events.subscribe(found.append)
+    yield found
+    unsubscribe()

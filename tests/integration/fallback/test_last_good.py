@@ -163,7 +163,7 @@ from fluxora_tasks.state import StateStore
 class Lane:
     added = 0
     def add(self, participant): self.added += 1
-    def wake(self, within): pass
+    def wake(self, within, participant): pass
 
 lane = Lane()
 shared = RedisLastGood(StateStore(sys.argv[1]), lane)

@@ -14,7 +14,7 @@ from fluxora_tasks.errors import ConfigurationError, StoreUnavailable
 from fluxora_tasks.events import ToggleChanged
 from fluxora_tasks.fallback.live import Toggles
 from fluxora_tasks.fallback.memory import MemoryToggleStore
-from fluxora_tasks.fallback.registry import toggles
+from fluxora_tasks.fallback.registry import last_good_values, toggles, use_last_good_values, use_toggles
 from fluxora_tasks.fallback.toggles import Switch, Switches, SwitchKind, is_among, milliseconds, percent_of
 from fluxora_tasks.fallback.view import Rule, view_of
 from tests.unit.fallback.conftest import HeldClock
@@ -205,7 +205,7 @@ class Lane:
     def add(self, participant: Any) -> None:
         self.added.append(participant)
 
-    def wake(self, within: float) -> None:
+    def wake(self, within: float, participant: Any = None) -> None:
         self.woken.append(within)
 
 
@@ -223,3 +223,14 @@ def test_the_lane_keeps_toggles_up(clock: HeldClock) -> None:
     asked.forked()
     assert not asked.is_enabled("x"), "what the parent knew is known"
     assert lane.added == [asked, asked]
+
+
+def test_without_a_state_a_process_is_alone() -> None:
+    """Toggles and values work all the same, until they are made anew."""
+    use_toggles(None)
+    use_last_good_values(None)
+    toggles().store.put(Switch(TOGGLE, "x", "off"))
+    assert not toggles().is_enabled("x")
+    assert last_good_values() is last_good_values()
+    use_toggles(None)
+    assert toggles().is_enabled("x")
