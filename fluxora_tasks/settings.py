@@ -92,10 +92,6 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
-def _optional_path(value: Any) -> Path | None:
-    return None if value is None else _path(value)
-
-
 def _flag(value: Any) -> bool:
     text = str(value).lower()
     if text in _TRUE or text in _FALSE:
@@ -173,16 +169,6 @@ class Settings:
     base_delay: float = _option(2.0, _number(0, 86_400), "Seconds; ceiling of the first delay.")
     max_delay: float = _option(600.0, _number(0, 604_800), "Seconds; no delay is longer.")
     backoff_factor: float = _option(2.0, _number(1, 100), "Growth of the ceiling per attempt.")
-    max_defer: float = _option(
-        3600.0,
-        _number(0, 604_800),
-        "Seconds a message may wait for an open circuit; then it is a dead letter of kind breaker_timeout.",
-    )
-    breakers_file: Path | None = _option(
-        None,
-        _optional_path,
-        "JSON or TOML file with policies of circuits, read again when it changes. None: no file.",
-    )
     poison_after: int = _option(
         3, _whole(1, 1000), "Runs of a message that may take their process with them; then it is not run again."
     )
