@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
+from fluxora_tasks.ledger import early
 from fluxora_tasks.ledger.bulk import insert_all, insert_new
 from fluxora_tasks.ledger.fold import Columns, Folded, News, by_record, known_record, new_record
 from fluxora_tasks.ledger.models import (
@@ -50,14 +51,14 @@ class IngestReport:
         recorded: New records.
         failures: New failures, the first of a record included.
         resolved: Records that became RESOLVED.
-        dropped: Confirmations of a record nobody knows.
+        early: Confirmations of a record nobody knows, or not yet; they are remembered.
         parked: Notes that could not become a record; they stand in failed_imports.
     """
 
     recorded: int = 0
     failures: int = 0
     resolved: int = 0
-    dropped: int = 0
+    early: int = 0
     parked: int = 0
 
     def __add__(self, other: IngestReport) -> IngestReport:
@@ -79,6 +80,7 @@ def ingest(
 ) -> IngestReport:
     """Fold the notes into the ledger; the caller commits."""
     news = by_record(notes)
+    early.recall(connection, news)
     writes = _Writes()
     recorded = _insert_records(connection, news, writes, now, cap)
     known = {dead_id: item for dead_id, item in news.items() if dead_id not in recorded}
@@ -90,11 +92,13 @@ def ingest(
         _note_changes(writes, row, known_record(row, standing_of(row), item, now, cap))
     _write(connection, writes)
     _end_replays(connection, notes, now)
+    successes = [note for dead_id, item in known.items() if dead_id not in rows for note in item.successes]
+    early.remember(connection, successes, now)
     return IngestReport(
         recorded=len(recorded),
         failures=len(writes.attempts) + len(fresh),
         resolved=sum(audit["to_status"] == Status.RESOLVED for audit in writes.audits),
-        dropped=sum(len(item.successes) for dead_id, item in known.items() if dead_id not in rows),
+        early=len(successes),
     )
 
 

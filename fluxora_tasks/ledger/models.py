@@ -5,6 +5,7 @@ dead_attempts    one row per failure; its key makes ingest idempotent
 replay_items     one row per claimed replay; at most one active per record
 audit_events     one row per change of a record's status, append only
 failed_imports   raw messages of the dead-letter queue that could not become a record
+early_successes  successes of messages without a record: their failure may still be on its way
 
 Wide columns stand last: SQLite walks the ones before them to reach a column.
 """
@@ -256,3 +257,18 @@ class FailedImportRow(Base):
     headers: Mapped[str]
     properties: Mapped[str]
     body: Mapped[bytes]
+
+
+class EarlySuccessRow(Base):
+    """The newest success of a message nobody has a record of; kept for a while, see ``early``."""
+
+    __tablename__ = "early_successes"
+
+    dead_letter_id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    replay_no: Mapped[int]
+    run_id: Mapped[str] = mapped_column(_Label)
+    succeeded_at: Mapped[datetime]
+    heard_at: Mapped[datetime]
+    worker: Mapped[str] = mapped_column(_Label)
+
+    __table_args__ = (Index(None, "heard_at"),)

@@ -62,7 +62,8 @@ class Recorder:
         batch: Notes per transaction at most; RabbitMQ sends up to twice as many ahead.
         linger: Seconds to wait for more after the first note of a batch.
         on_recorded: Called after a commit with the message ids of the batch's dead letters; an error in it is logged.
-        sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again.
+        sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again, and
+            successes count that came before their record.
         clock: Time of death of messages that do not tell theirs.
     """
 
@@ -82,7 +83,7 @@ class Recorder:
         self._template, self._queue, self._ledger = connection, queue, ledger
         self._batch, self._linger = batch, linger
         self._on_recorded = on_recorded
-        self._sweep = sweep or self._resend_abandoned
+        self._sweep = sweep or self._look_after
         self._sweep_every = sweep_every
         self._clock = clock or SystemClock()
         self._next_sweep = 0.0
@@ -201,7 +202,8 @@ class Recorder:
         else:
             self._store.is_back()
 
-    def _resend_abandoned(self) -> None:
+    def _look_after(self) -> None:
+        self._ledger.heed_early_successes()
         with Replayer(self._template.clone, self._ledger) as replayer:
             replayer.sweep()
 

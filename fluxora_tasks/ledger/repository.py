@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import claims, search
+from fluxora_tasks.ledger import claims, early, search
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
@@ -74,6 +74,20 @@ class Ledger:
         for batch in _batches(notes):
             report += self._ingest_batch(batch)
         return report
+
+    def heed_early_successes(self) -> int:
+        """Let successes count that came while their record was being made; forget old ones; returns how many counted.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            early.forget(connection, now)
+            notes = early.unheeded(connection, now)
+            if notes:
+                ingest(connection, notes, now=now, cap=self._cap)
+        return len(notes)
 
     def park(self, payload: Payload, error: str) -> None:
         """Keep a message that cannot become a record, with its bytes.

@@ -287,8 +287,13 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         self._runtime.ended(self._message_id, None, _nothing)
 
     def _confirmation(self) -> Confirmation | None:
-        """A success resolves the record a replay, or a redelivered copy of a message that failed, belongs to."""
-        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"]:
+        """
+        A success resolves the record of its message, wherever there may be one.
+
+        There may be for a replay, for a redelivered copy, and after a retry: the run that sent this attempt may have
+        lost its process right after, or been a redelivered copy itself.
+        """
+        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or self._request_dict.get("retries"):
             return confirmation(self._delivery, datetime.now(UTC))
         return None
 

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Producer
 
-from fluxora_tasks.deadletter.envelope import Kind
+from fluxora_tasks.deadletter.envelope import Confirmation, Kind
 from fluxora_tasks.devstack.process import ManagedProcess
 from fluxora_tasks.install import install
 from fluxora_tasks.journal import Journal
@@ -254,3 +254,15 @@ def left_in_queue(bench: Bench) -> int:
         if bench.broker_url.startswith("amqp"):
             return int(channel.queue_declare("celery", passive=True).message_count)
         return int(channel.client.hlen("unacked")) + int(channel.client.llen("celery"))
+
+
+def test_a_child_killed_right_after_it_sent_its_retry(bench: Bench) -> None:
+    """Its run is a dead letter; the attempt that it sent succeeds, and says so to the record."""
+    result = bench.send("dies_after_its_retry")
+    (letter,) = bench.dead.wait_for(1)
+    assert letter.kind is Kind.WORKER_LOST
+    wait_until(lambda: any(isinstance(note, Confirmation) for note in bench.dead.poll()), 30, "the confirmation")
+    (confirmation,) = [note for note in bench.dead.poll() if isinstance(note, Confirmation)]
+    assert (confirmation.dead_id, confirmation.replay_no) == (letter.dead_id, 0)
+    assert len(bench.dead.letters()) == 1
+    assert result.id == letter.task_id

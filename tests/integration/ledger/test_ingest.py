@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +16,10 @@ from sqlalchemy import Engine, text
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger.database import open_engine, upgrade
+from fluxora_tasks.ledger import early
+from fluxora_tasks.ledger.database import open_engine, upgrade, writing
 from fluxora_tasks.ledger.fold import new_record
-from fluxora_tasks.ledger.models import AuditEventRow, DeadAttemptRow, DeadLetterRow, FailedImportRow
+from fluxora_tasks.ledger.models import AuditEventRow, DeadAttemptRow, DeadLetterRow, EarlySuccessRow, FailedImportRow
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.records import Actor
 from tests.integration.ledger.reading import outcome, record, rows
@@ -171,10 +172,56 @@ def test_a_late_success_is_noted(ledger: Ledger, engine: Engine) -> None:
     assert [number for number, _ in story.late_successes] == [1]
 
 
-def test_a_success_of_nobody_is_dropped_and_counted(ledger: Ledger, engine: Engine) -> None:
-    """A confirmation that belongs to no record makes none."""
-    assert ledger.ingest([success(letter(), 0)]).dropped == 1
+def test_a_success_of_nobody_makes_no_record(ledger: Ledger, engine: Engine) -> None:
+    """A confirmation that belongs to no record is counted and remembered, once."""
+    assert ledger.ingest([success(letter(), 0)]).early == 1
+    assert ledger.ingest([success(letter(), 0)]).early == 1
     assert statuses(engine) == []
+    assert len(rows(engine, EarlySuccessRow)) == 1
+
+
+def test_a_failure_that_comes_after_its_success_is_resolved(ledger: Ledger, engine: Engine) -> None:
+    """A dead letter that its worker could not publish for a while does not reopen what has succeeded meanwhile."""
+    note = letter()
+    ledger.ingest([success(note, 0)])
+    ledger.ingest([note])
+
+    row = record(engine, note.dead_id)
+    assert (row["status"], row["conflict"]) == ("RESOLVED", True)
+
+
+def test_the_newest_early_success_is_remembered(ledger: Ledger, engine: Engine) -> None:
+    """One of a replay stands over one of the original, in any order."""
+    for numbers in ((0, 2), (2, 0), (1, 2, 0)):
+        note = letter(f"m{numbers}")
+        for number in numbers:
+            ledger.ingest([success(note, number)])
+        ledger.ingest([letter(f"m{numbers}", replay_no=2)])
+        assert record(engine, note.dead_id)["status"] == "RESOLVED"
+
+
+def test_a_success_counts_that_came_while_its_record_was_made(engine: Engine) -> None:
+    """Neither of two transactions sees the other; the sweep does."""
+    note, ledger = letter(), Ledger(engine)
+    ledger.ingest([note])
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        early.remember(connection, [success(note, 0)], now)
+
+    assert (ledger.heed_early_successes(), ledger.heed_early_successes()) == (1, 0)
+    assert record(engine, note.dead_id)["status"] == "RESOLVED"
+
+
+def test_old_early_successes_are_forgotten(engine: Engine) -> None:
+    """After a day; newer ones stay."""
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        early.remember(connection, [success(letter("old"), 0)], now - early.KEPT - timedelta(seconds=1))
+        early.remember(connection, [success(letter("new"), 0)], now)
+
+    Ledger(engine).heed_early_successes()
+
+    assert [row["dead_letter_id"] for row in rows(engine, EarlySuccessRow)] == [letter("new").dead_id]
 
 
 def test_a_redelivered_message_that_succeeded_is_resolved(ledger: Ledger, engine: Engine) -> None:
@@ -341,7 +388,7 @@ def test_an_unreachable_ledger_is_one_line() -> None:
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[str, list[tuple[str, int, int, Kind]], list[int]]:
     """What an operator did first, then failures (run, replay, time, kind) and successes (replay)."""
-    base = draw(st.sampled_from(["pending", "claimed", "aborted", "resolved", "discarded"]))
+    base = draw(st.sampled_from(["unknown", "pending", "claimed", "aborted", "resolved", "discarded"]))
     kinds = st.sampled_from([Kind.EXCEPTION, Kind.REVOKED, Kind.POISON_SUSPECT])
     failure = st.tuples(st.integers(0, 2), st.integers(0, 6), kinds)
     failures = [
@@ -352,8 +399,10 @@ def stories(draw: st.DrawFn) -> tuple[str, list[tuple[str, int, int, Kind]], lis
 
 
 def prepare(ledger: Ledger, base: str, universe: str) -> DeadLetter:
-    """A record, and what an operator did with it."""
+    """A record, and what an operator did with it; or none yet."""
     first = letter("m", run="base", at=3, dead_id=universe, failure_id=f"{universe[:8]}-base")
+    if base == "unknown":
+        return first
     ledger.ingest([first])
     if base in ("claimed", "aborted"):
         (verdict,) = ledger.claim([universe], ACTOR)
