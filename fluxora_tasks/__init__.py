@@ -8,7 +8,9 @@ install(app)
 """
 
 from fluxora_tasks._version import __version__
-from fluxora_tasks.errors import FluxoraError, NonRetryableError, RetryableError
+from fluxora_tasks.breaker import BreakerPolicy, CircuitBreaker, CircuitState
+from fluxora_tasks.configuration import configure
+from fluxora_tasks.errors import CircuitBreakerError, FluxoraError, NonRetryableError, RetryableError
 from fluxora_tasks.fallback import (
     CachedDataFallback,
     CallFallback,
@@ -27,9 +29,13 @@ from fluxora_tasks.task.base import ResilientTask
 from fluxora_tasks.transport.outgoing import PublishFailed
 
 __all__ = [
+    "BreakerPolicy",
     "CachedDataFallback",
     "CallFallback",
     "ChainedFallback",
+    "CircuitBreaker",
+    "CircuitBreakerError",
+    "CircuitState",
     "DefaultValueFallback",
     "FallbackStrategy",
     "FluxoraError",
@@ -42,6 +48,7 @@ __all__ = [
     "RetryableError",
     "Settings",
     "__version__",
+    "configure",
     "install",
     "queue",
     "retry",

@@ -7,15 +7,18 @@ would consume, starts nothing, and keeps nothing alive beyond the app.
 from __future__ import annotations
 
 import functools
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from celery import Celery, Task
 from celery.utils.collections import ConfigurationView
 from celery.utils.imports import symbol_by_name
 from kombu import Connection
 
+from fluxora_tasks import shared
+from fluxora_tasks.breaker.registry import Breakers, breakers, use_policies
+from fluxora_tasks.configuration import redis_among
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
 from fluxora_tasks.deadletter.topology import dead_letter_queue
@@ -23,6 +26,7 @@ from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.journal import Journal
 from fluxora_tasks.retry.policy import RetryPolicy
 from fluxora_tasks.settings import Settings, load_settings, socket_url
+from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.transport.connection import DurableConnection
@@ -68,6 +72,11 @@ class Extension:
         return StateStore(url) if url else None
 
     @functools.cached_property
+    def breakers(self) -> Breakers:
+        """Circuits on this app's shared state."""
+        return breakers() if shared_state() is self.store else Breakers(self.store)
+
+    @functools.cached_property
     def journal(self) -> Journal | None:
         """The journal, or ``None`` where it is switched off or has no store."""
         return Journal(self.store) if self.settings.journal and self.store is not None else None
@@ -108,6 +117,7 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     if not isinstance(app, Celery):
         raise ConfigurationError(f"install() takes a Celery app; got {type(app).__name__}")
     settings = settings or load_settings()
+    use_policies(settings.breakers_file)
     extension = Extension(app, settings, _default_policy(settings))
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
@@ -115,9 +125,20 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     if settings.redis_transport and app.amqp.Connection is Connection:
         app.amqp.Connection = DurableConnection
     _note_sends(app, extension)
+    _share(weakref.ref(extension))
     app.steps["worker"].add("fluxora_tasks.worker.step:PreparationStep")
     app.steps["consumer"].add("fluxora_tasks.worker.step:SettlementStep")
     return extension
+
+
+def _share(extension: weakref.ref[Extension]) -> None:
+    """Circuits, toggles and budgets of this process are those of the app, for as long as it lives."""
+
+    def store() -> StateStore | None:
+        installed = extension()
+        return installed.store if installed is not None else None
+
+    shared.use(store)
 
 
 def extension_of(app: Any) -> Extension | None:
@@ -133,13 +154,7 @@ def state_url(app: Celery, settings: Settings) -> str | None:
     broker, backend = str(app.conf.broker_write_url or ""), str(app.conf.result_backend or "")
     if broker == socket_url("broker", settings.embedded_socket):
         return socket_url("state", settings.embedded_socket)
-    for url in (broker.split(";")[0], backend):
-        scheme = urlsplit(url).scheme
-        if scheme in ("redis", "rediss"):
-            return url
-        if scheme == "redis+socket":
-            return f"unix://{urlsplit(url).path}"
-    return None
+    return redis_among(broker.split(";")[0], backend)
 
 
 def _default_policy(settings: Settings) -> RetryPolicy:

@@ -92,6 +92,10 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
+def _optional_path(value: Any) -> Path | None:
+    return None if value is None else _path(value)
+
+
 def _flag(value: Any) -> bool:
     text = str(value).lower()
     if text in _TRUE or text in _FALSE:
@@ -173,6 +177,11 @@ class Settings:
         3, _whole(1, 1000), "Runs of a message that may take their process with them; then it is not run again."
     )
     journal: bool = _option(True, _flag, "Note each message sent and succeeded in redis_url, for `fluxora audit`.")
+    breakers_file: Path | None = _option(
+        None,
+        _optional_path,
+        "JSON or TOML file with policies of circuits, read again when it changes. None: no file.",
+    )
     replay_cap: int = _option(3, _whole(1, 1000), "Replays that may fail before a record is quarantined as FAILED.")
     recorder_batch: int = _option(500, _whole(1, 500), "Dead letters per ledger transaction, at most.")
 

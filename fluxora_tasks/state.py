@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from fluxora_tasks.errors import StoreUnavailable
+from fluxora_tasks.forks import watch_forks
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class StateStore:
         self._closed_until = 0.0
         self._gate = _GATE_FIRST
         self._random = Random()  # noqa: S311 - spreads reconnects, not a secret
+        watch_forks(self)
 
     def run(self, command: Callable[[redis.Redis], T]) -> T:
         """
@@ -103,6 +105,10 @@ class StateStore:
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+    def forked(self) -> None:
+        """Whoever held the lock stayed behind."""
+        self._lock = threading.Lock()
 
     def away(self, exc: Exception) -> None:
         """Do not ask for a while: it did not answer."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fluxora_tasks import shared
 from tests.processes import CeleryProcesses
 from tests.servers import (
     PostgresServer,
@@ -37,6 +38,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("FLUXORA_") and not name.startswith("FLUXORA_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_state_of_others() -> None:
+    """What an earlier test installed is not where this one's circuits are."""
+    shared.use(lambda: None)
 
 
 @pytest.fixture(scope="session")

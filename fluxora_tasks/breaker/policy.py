@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -95,7 +96,7 @@ class BreakerPolicy:
         """``attempt_decay`` in ms."""
         return max(1, round((self.window if self.attempt_decay is None else self.attempt_decay) * 1000))
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Eight characters that differ where a number in force differs; ``trip_on`` and ``on_store_down`` are local."""
         numbers = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("trip_on", "on_store_down")]

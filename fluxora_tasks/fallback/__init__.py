@@ -4,7 +4,7 @@ from fluxora_tasks.fallback.chain import ChainedFallback
 from fluxora_tasks.fallback.decorator import with_fallback
 from fluxora_tasks.fallback.lastgood import LastGoodFallback
 from fluxora_tasks.fallback.outcome import FallbackOutcome, forget_outcome, last_outcome
-from fluxora_tasks.fallback.registry import toggles, use_state, use_toggles
+from fluxora_tasks.fallback.registry import toggles, use_toggles
 from fluxora_tasks.fallback.runner import Fallback
 from fluxora_tasks.fallback.step import Step
 from fluxora_tasks.fallback.strategies import (
@@ -29,7 +29,6 @@ __all__ = [
     "forget_outcome",
     "last_outcome",
     "toggles",
-    "use_state",
     "use_toggles",
     "with_fallback",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fluxora_tasks.events import FallbackEnded, FallbackUsed, emit
-from fluxora_tasks.fallback.forks import watch_forks
+from fluxora_tasks.forks import watch_forks
 
 logger = logging.getLogger(__name__)
 

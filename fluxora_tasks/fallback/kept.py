@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from fluxora_tasks.errors import StoreUnavailable
-from fluxora_tasks.fallback.forks import watch_forks
+from fluxora_tasks.forks import watch_forks
 
 #: Bounds of what one process keeps.
 _MOST_ENTRIES: Final = 1000

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 
 from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.events import ToggleChanged, emit
-from fluxora_tasks.fallback.forks import watch_forks
 from fluxora_tasks.fallback.toggles import SwitchKind, ToggleStore, is_among
 from fluxora_tasks.fallback.view import Rule, View, view_of
+from fluxora_tasks.forks import watch_forks
 
 #: Message: the version of the switches after a change.
 CHANNEL: Final = "fx:tg:ev"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fluxora_tasks.fallback.kept import LastGoodValues
-from fluxora_tasks.fallback.live import LaneOf, Toggles
+from fluxora_tasks.fallback.live import Toggles
 from fluxora_tasks.fallback.memory import MemoryToggleStore
 from fluxora_tasks.fallback.shared import RedisLastGood
 from fluxora_tasks.fallback.stores import RedisToggleStore
+from fluxora_tasks.lane import lane_of
+from fluxora_tasks.shared import shared_state, when_changed
 from fluxora_tasks.state import StateStore
 
 _toggles: Toggles | None = None
@@ -14,19 +16,19 @@ _values: LastGoodValues | None = None
 
 
 def toggles() -> Toggles:
-    """The toggles of this process; of this process alone where no shared state is in use."""
+    """The toggles of this process; of this process alone where there is no shared state."""
     global _toggles
     if _toggles is None:
-        store = MemoryToggleStore()
-        _toggles = Toggles(store, store)
+        _toggles = _found_toggles(shared_state())
     return _toggles
 
 
 def last_good_values() -> LastGoodValues:
-    """The last good values of this process; of this process alone where no shared state is in use."""
+    """The last good values of this process; of this process alone where there is no shared state."""
     global _values
     if _values is None:
-        _values = LastGoodValues()
+        state = shared_state()
+        _values = LastGoodValues(None if state is None else RedisLastGood(state, lane_of(state)))
     return _values
 
 
@@ -42,12 +44,16 @@ def use_last_good_values(given: LastGoodValues | None) -> None:
     _values = given
 
 
-def use_state(state: StateStore, lane: LaneOf) -> None:
-    """
-    Share toggles and last good values with everyone who uses this state.
+def _found_toggles(state: StateStore | None) -> Toggles:
+    if state is not None:
+        return Toggles(RedisToggleStore(state), lane_of(state))
+    store = MemoryToggleStore()
+    return Toggles(store, store)
 
-    Args:
-        lane: The process's thread for it.
-    """
-    use_toggles(Toggles(RedisToggleStore(state), lane))
-    use_last_good_values(LastGoodValues(RedisLastGood(state, lane)))
+
+def _forget() -> None:
+    use_toggles(None)
+    use_last_good_values(None)
+
+
+when_changed(_forget)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fluxora_tasks.fallback.forks import watch_forks
 from fluxora_tasks.fallback.kept import Kept
 from fluxora_tasks.fallback.live import LaneOf
+from fluxora_tasks.forks import watch_forks
 from fluxora_tasks.state import StateStore
 
 #: Bytes that one turn of the lane writes, and that may wait for it; others need the lane, too.

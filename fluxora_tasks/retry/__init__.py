@@ -1,9 +1,9 @@
 """When to try again: the policy, its curve, the decision, and the means to repeat something in this process."""
 
 from fluxora_tasks.classification import Classifier, Outcome, classify
+from fluxora_tasks.retry.allowance import RetryBudget
 from fluxora_tasks.retry.attempts import Attempt, Attempts
 from fluxora_tasks.retry.budget import Budget
-from fluxora_tasks.retry.budget import TokenBucket as RetryBudget
 from fluxora_tasks.retry.decision import Failure, GiveUp, GiveUpReason, RetryIn, decide
 from fluxora_tasks.retry.decorator import retry
 from fluxora_tasks.retry.policy import RetryPolicy

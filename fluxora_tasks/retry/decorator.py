@@ -93,7 +93,7 @@ def retry(
         jitter: As in RetryPolicy.
         give_up_on: As in RetryPolicy. ``max_elapsed``, ``rules`` and ``budget`` likewise.
         policy: A ready policy instead of all the above; then the classifier says what is worth another attempt.
-        breaker: A circuit: each attempt is made under a permit of it.
+        breaker: A circuit, or the name of one: each attempt is made under a permit of it.
         classifier: What errors mean.
         random: Source of jitter; the system's by default.
         sleep: How to wait (an async callable in async code); ``time.sleep`` or ``asyncio.sleep`` by default.

@@ -12,8 +12,10 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.lane import lane_of
 from fluxora_tasks.retry.budget import FAILURE_COST, SUCCESS_GIVES
 from fluxora_tasks.retry.share import SLICES, FleetCounts, FleetShare
+from fluxora_tasks.shared import shared_state, when_changed
 from fluxora_tasks.state import PREFIX, StateStore
 
 #: Seconds after a retry within which the fleet is told.
@@ -54,8 +56,8 @@ class Exchange(Protocol):
         """Let it take turns from now on."""
         ...
 
-    def wake(self, within: float) -> Any:
-        """Take a turn soon."""
+    def wake(self, within: float, participant: Any = None) -> Any:
+        """Let it take a turn soon."""
         ...
 
 
@@ -70,9 +72,9 @@ class SharedRetryBudget:
         name: Of the allowance.
         ratio: Retries per first attempt, over ``window``.
         floor: Retries per second beside that, of the fleet as a whole.
+        window: Seconds that are looked at; from 1.
         state: Finds the shared state, or ``None`` where there is none; asked at the first use in a process.
         lane_of: Finds the exchange with that state.
-        window: Seconds that are looked at; from 1.
         monotonic: Source of time.
         random: Source of chance, see ``FleetShare``.
     """
@@ -88,9 +90,9 @@ class SharedRetryBudget:
         ratio: float = 0.2,
         floor: float = 10.0,
         *,
-        state: Callable[[], StateStore | None],
-        lane_of: Callable[[StateStore], Exchange],
         window: float = 10.0,
+        state: Callable[[], StateStore | None] = shared_state,
+        lane_of: Callable[[StateStore], Exchange] = lane_of,
         monotonic: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -113,7 +115,7 @@ class SharedRetryBudget:
         with self._lock:
             allowed = self._share.take(self._monotonic())
         if allowed and self._lane is not None:
-            self._lane.wake(_SOON)
+            self._lane.wake(_SOON, self)
         return allowed
 
     def deposit(self, amount: float = SUCCESS_GIVES) -> None:
@@ -177,6 +179,7 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
+when_changed(_begin_anew)
 
 
 def _check(name: str, ratio: float, floor: float, window: float) -> None:

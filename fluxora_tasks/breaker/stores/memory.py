@@ -15,6 +15,7 @@ from fluxora_tasks.breaker.name import checked_name
 from fluxora_tasks.breaker.policy import BreakerPolicy
 from fluxora_tasks.breaker.record import Admission, Order, Override, Report, Result, Snapshot, Status, Transition
 from fluxora_tasks.breaker.stores.order import check_generation, milliseconds
+from fluxora_tasks.forks import watch_forks
 
 #: Changes kept per circuit.
 _HISTORY: Final = 256
@@ -35,6 +36,11 @@ class MemoryBreakerStore:
         self._lock = threading.Lock()
         self._circuits: dict[str, Circuit] = {}
         self._history: dict[str, deque[Transition]] = {}
+        watch_forks(self)
+
+    def forked(self) -> None:
+        """Whoever held the lock stayed behind."""
+        self._lock = threading.Lock()
 
     def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot]:
         """Fold reports in."""

@@ -21,6 +21,7 @@ from fluxora_tasks.breaker.stores.answers import (
 )
 from fluxora_tasks.breaker.stores.order import check_generation, milliseconds
 from fluxora_tasks.breaker.stores.scripts import Script
+from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.state import PREFIX, StateStore
 
 #: Pub/sub: each change of a circuit, see ``answers.snapshot_of_push``.
@@ -159,6 +160,6 @@ def _said(report: Report) -> tuple[Any, ...]:
 
 
 def _sound(answer: Any) -> Any:
-    if isinstance(answer, ResponseError):
-        raise answer
+    if isinstance(answer, ResponseError):  # read-only, out of memory, or not allowed
+        raise StoreUnavailable(f"shared state refuses the scripts of circuits: {answer}") from answer
     return answer

@@ -13,15 +13,14 @@ from fluxora_tasks import LastGoodFallback, with_fallback
 from fluxora_tasks.fallback import last_outcome
 from fluxora_tasks.fallback.kept import LastGoodValues
 from fluxora_tasks.fallback.live import Toggles
-from fluxora_tasks.fallback.registry import use_last_good_values, use_state, use_toggles
 from fluxora_tasks.fallback.shared import RedisLastGood
 from fluxora_tasks.fallback.stores import RedisToggleStore
 from fluxora_tasks.fallback.toggles import Mode, Switch, SwitchKind
+from fluxora_tasks.lane import lane_of
+from fluxora_tasks.shared import use
 from fluxora_tasks.state import StateStore
 from tests.servers import PrivateStore, StoreServer
 from tests.waiting import wait_until
-
-lane_of = pytest.importorskip("fluxora_tasks.lane").lane_of
 
 pytestmark = pytest.mark.integration
 
@@ -91,7 +90,7 @@ def test_asking_takes_no_command(here: Toggles, operator: RedisToggleStore, stat
 
 def test_operators_reach_every_guarded_call(state: StateStore, operator: RedisToggleStore) -> None:
     """Of the process that uses the state."""
-    use_state(state, lane_of(state))
+    use(lambda: state)
     try:
         call = with_fallback(LastGoodFallback(), operation="weather")(lambda: "live")
         assert call() == "live"
@@ -100,8 +99,7 @@ def test_operators_reach_every_guarded_call(state: StateStore, operator: RedisTo
         operator.put(Switch(SwitchKind.MODE, "weather", "auto", "ann", "over"))
         wait_until(lambda: call.fallback.mode() is Mode.AUTO, 5)  # type: ignore[attr-defined]
     finally:
-        use_toggles(None)
-        use_last_good_values(None)
+        use(lambda: None)
         lane_of(state).stop()
 
 
@@ -120,7 +118,8 @@ def found(values: LastGoodValues) -> bytes | None:
 
 SCRIPT = """
 import os, sys, time
-from fluxora_tasks.fallback.registry import last_good_values, toggles, use_state
+from fluxora_tasks.fallback.registry import last_good_values, toggles
+from fluxora_tasks.shared import use
 from fluxora_tasks.fallback.toggles import Switch, SwitchKind
 from fluxora_tasks.lane import lane_of
 from fluxora_tasks.state import StateStore
@@ -133,7 +132,7 @@ def until(condition):
         time.sleep(0.005)
 
 state = StateStore(sys.argv[1])
-use_state(state, lane_of(state))
+use(lambda: state)
 toggles().is_enabled("x")
 toggles().store.put(Switch(SwitchKind.TOGGLE, "known", "off"))
 until(lambda: not toggles().is_enabled("known"))

@@ -28,7 +28,7 @@ class HandLane:
     def add(self, participant: Any) -> None:
         self.participants.append(participant)
 
-    def wake(self, within: float) -> None:
+    def wake(self, within: float, participant: Any = None) -> None:
         self.woken.append(within)
 
 
