@@ -183,8 +183,8 @@ class Lane:
                 self._bell = bell
             while self._go_on():
                 self._do_jobs()
+                self._listen(selector)
                 self._take_turns()
-                self._ears.join(self._channels(), selector, self._monotonic())
                 self._rest(selector, ear)
             self._ears.leave()
 
@@ -210,6 +210,14 @@ class Lane:
                 future.set_result(job())
             except Exception as error:  # noqa: BLE001 - it is the caller's
                 future.set_exception(error)
+
+    def _listen(self, selector: selectors.BaseSelector) -> None:
+        """Whoever listens anew looks afterwards, so that nothing is missed in between."""
+        heard = self._ears.join(self._channels(), selector, self._monotonic())
+        for place in list(self._places):
+            participant = place.taker()
+            if participant is not None and not heard.isdisjoint(participant.channels):
+                place.due = self._monotonic()
 
     def _take_turns(self, everyone: bool = False) -> None:
         for place in list(self._places):
@@ -276,19 +284,20 @@ class _Ears:
         self._socket: Any = None
         self._not_before = 0.0
 
-    def join(self, channels: set[str], selector: selectors.BaseSelector, now: float) -> None:
-        """Listen to these channels."""
+    def join(self, channels: set[str], selector: selectors.BaseSelector, now: float) -> set[str]:
+        """Listen to these channels; those that were not listened to before."""
         wanted = channels - self._joined
         if not wanted or now < self._not_before:
-            return
+            return set()
         self._not_before = now + 1.0
         try:
             self._state.run(lambda client: self._subscribe(client, sorted(wanted)))
         except StoreUnavailable:
             self.leave()
-            return
+            return set()
         self._joined |= wanted
         self._watch(selector)
+        return wanted
 
     def _subscribe(self, client: Any, channels: list[str]) -> None:
         if self._pubsub is None:
