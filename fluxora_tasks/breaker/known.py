@@ -293,7 +293,7 @@ class KnownCircuit:
             return differences(self.name, view, self.view)
         counts, trip = view.tally.take()
         if view.is_open and not view.is_provisional:
-            snapshot = self._local.begin(self.policy, max(0.001, view.refuse_until - now))
+            snapshot = self._local.begin(self.policy, max(0.0, view.refuse_until - now))
         else:
             self._local.begin(self.policy, None)
             snapshot = self._local.fold(self.policy, 0, counts, trip)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from fluxora_tasks.breaker.change import Moment, Step, closed, line, opened
 from fluxora_tasks.breaker.circuit import Circuit
 from fluxora_tasks.breaker.record import Report, Result
+
+#: Probes without a result that open again, at least: one that was cancelled says too little.
+LOST_AT_LEAST: Final = 3
 
 
 def granted(circuit: Circuit, lease: str, moment: Moment) -> Circuit | None:
@@ -53,7 +57,7 @@ def decided(circuit: Circuit, moment: Moment) -> Step:
         return opened(circuit, moment, "probes_failed")
     if circuit.ok >= policy.probes_required:
         return closed(circuit, moment)
-    if circuit.lost >= policy.probes:
+    if circuit.lost >= max(policy.probes, LOST_AT_LEAST):
         return opened(circuit, moment, "probes_lost")
     if policy.half_open_max is not None and moment.now_ms >= _round_ends(circuit, policy.half_open_max):
         return opened(circuit, moment, "half_open_max")

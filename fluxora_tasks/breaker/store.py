@@ -53,7 +53,7 @@ class BreakerStore(Protocol):
 
     def open_for(self, name: str, seconds: float, order: Order, policy: BreakerPolicy) -> Snapshot:
         """
-        Open now, like a trip, reason ``manual``.
+        Open now, like a trip, reason ``manual``; for 0 seconds: the next call is a probe.
 
         Raises:
             ConflictError: as for ``override``.

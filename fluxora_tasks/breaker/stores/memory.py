@@ -90,7 +90,7 @@ class MemoryBreakerStore:
 
     def open_for(self, name: str, seconds: float, order: Order, policy: BreakerPolicy) -> Snapshot:
         """Open now."""
-        length = milliseconds(seconds)
+        length = round(seconds * 1000)
         return self._obey(name, order, policy, lambda c, m: machine.open_for(c, length, m))
 
     def reset(self, name: str, order: Order, policy: BreakerPolicy) -> Snapshot:

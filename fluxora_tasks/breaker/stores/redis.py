@@ -91,7 +91,7 @@ class RedisBreakerStore:
 
     def open_for(self, name: str, seconds: float, order: Order, policy: BreakerPolicy) -> Snapshot:
         """Open now."""
-        return self._obeyed(name, order, policy, "open_for", milliseconds(seconds))
+        return self._obeyed(name, order, policy, "open_for", round(seconds * 1000))
 
     def reset(self, name: str, order: Order, policy: BreakerPolicy) -> Snapshot:
         """Back to CLOSED."""

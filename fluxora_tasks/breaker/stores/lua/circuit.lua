@@ -20,7 +20,7 @@ local FIELDS = {
     'sv', 'gen', 'since', 'until', 'closed_since', 'att', 'issued', 'ok', 'bad', 'lost', 'ovr_until', 'failed',
     'late', 'refused', 'soft', 'exceeded', 'st', 'reason', 'ovr', 'ovr_by', 'ovr_why', 'cfg', 'cfg_other',
 }
-local SCHEMA, NUMBERS, DAY, MONTH = 1, 16, 86400000, 2592000000
+local SCHEMA, NUMBERS, DAY, MONTH, LOST_AT_LEAST = 1, 16, 86400000, 2592000000, 3
 local floor = math.floor
 
 local now = tonumber(ARGV[2])
@@ -215,7 +215,7 @@ local function decide()
         local tally = round_tally()
         begin('CLOSED', 'probes_succeeded')
         tell('closed', 'HALF_OPEN', 'CLOSED', c.reason, with_override(tally))
-    elseif c.lost >= probes then
+    elseif c.lost >= math.max(probes, LOST_AT_LEAST) then
         open_by_itself('probes_lost', nil, round_tally())
     elseif longest > 0 and now >= c.since + longest then
         open_by_itself('half_open_max', nil, round_tally())
