@@ -177,6 +177,11 @@ class Settings:
         3, _whole(1, 1000), "Runs of a message that may take their process with them; then it is not run again."
     )
     journal: bool = _option(True, _flag, "Note each message sent and succeeded in redis_url, for `fluxora audit`.")
+    max_defer: float = _option(
+        3600.0,
+        _number(0, 604_800),
+        "Seconds a message may wait for an open circuit; then it is a dead letter of kind breaker_timeout.",
+    )
     breakers_file: Path | None = _option(
         None,
         _optional_path,

@@ -12,6 +12,9 @@ from typing import Any, Final
 from fluxora_tasks.deadletter.envelope import Kind, Payload
 from fluxora_tasks.deadletter.identity import (
     DEAD_ID,
+    DEFERRALS,
+    DEFERRED_FOR,
+    DEFERRED_SINCE,
     FIRST_ATTEMPT_AT,
     MESSAGE_ID,
     PUBLISH_ID,
@@ -24,7 +27,7 @@ _DROPPED: Final = frozenset(
     {
         *("expires", "eta", "redelivered", "compression"),
         *("x-delivery-count", "x-acquired-count"),
-        *(FIRST_ATTEMPT_AT, REPLAY_OP),
+        *(FIRST_ATTEMPT_AT, DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE, REPLAY_OP),
     }
 )
 _DROPPED_PREFIXES: Final = ("x-death", "x-first-death", "x-last-death")
