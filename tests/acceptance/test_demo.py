@@ -32,8 +32,12 @@ KEYS = [
     "forecast_mape",
     "baseline_mape",
     "seconds",
+    "refused",
+    "outlooks",
+    "degraded",
+    "circuit",
 ]
-#: Seconds; the demo takes about twelve on an idle machine of two cores.
+#: Seconds; the demo takes about fourteen on an idle machine of two cores.
 LIMIT = 90.0
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -106,16 +110,21 @@ def test_the_whole_way_twice_in_a_row(start: Start, state: Path) -> None:
     report = json.loads(output)
     assert list(report) == KEYS
     assert errors == ""
-    assert (report["sent"], report["succeeded"], report["lost"]) == (225, 222, 0)
+    outlooks = report["outlooks"]
+    assert (report["sent"] - outlooks, report["succeeded"] - outlooks, report["lost"]) == (225, 222, 0)
     assert (report["dead_lettered"], report["replayed"], report["resolved"], report["unresolved"]) == (3, 2, 2, 1)
     assert report["retried"] > 30
     assert report["forecast_mape"] < 0.7 * report["baseline_mape"]
+    assert report["refused"] > 20
+    assert 1 <= report["degraded"] < outlooks
+    assert (report["circuit"][0]["current"], report["circuit"][-1]["current"]) == ("OPEN", "CLOSED")
     assert running_in(state) == []
 
     again = start()
     output, errors = again.communicate(timeout=LIMIT)
     assert again.returncode == 0, output + errors
     assert "As expected: nothing was lost." in output
+    assert "made from the last good answer" in " ".join(output.split())
     assert "NotThere" in output
     assert output.count("CorruptedAnswer") == 2
     assert "\x1b" not in output

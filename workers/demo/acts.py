@@ -9,14 +9,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from fluxora_tasks.breaker.record import CircuitState, Snapshot
 from fluxora_tasks.journal import JournalCounts
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.operations.records import Actor, DeadLetterDetail
 from workers.demand.client import CorruptedAnswer, repair
 from workers.demand.records import recorded_days
-from workers.demo.report import Expected, Report, differences
+from workers.demo.report import Expected, Report, Turn, differences
 from workers.demo.scene import Interruption, Scene, scene
 from workers.demo.screen import Screen
 
@@ -24,6 +25,9 @@ from workers.demo.screen import Screen
 _HISTORY_DAYS: Final = 14
 _TASKS_PER_DAY: Final = 3
 _UNKNOWN_REGION: Final = "atlantis"
+#: As ``workers.demand.tasks`` names it, which is imported as late as the application.
+_CIRCUIT: Final = "demand-api"
+_MOST_OUTLOOKS: Final = 5
 
 _SERVERS: Final = ("FLUXORA_BROKER_URL", "FLUXORA_REDIS_URL", "FLUXORA_LEDGER_URL")
 
@@ -71,12 +75,16 @@ def _play(screen: Screen, interruption: Interruption, seed: int, state_dir: Path
         screen.say(f"Your {', '.join(filter(os.environ.get, _SERVERS))} is left alone: the demo brings its own.")
     with scene(state_dir, interruption, seed=seed, with_flower=stay) as stage:
         screen.say(f"Started store, ledger, recorder, worker and service in {time.monotonic() - started:.1f} s.")
+        began_ms = _circuit(stage).now_ms
+        before = _outlook(screen, "Before the outage")
         expected = _send(screen)
+        outlooks = [before, *_outlooks_in_the_outage(stage, screen)]
+        expected = replace(expected, succeeding=expected.succeeding + len(outlooks))
         _watch(stage, screen, "chains", expected.succeeding)
         dead = _inspect(stage, screen)
         replayed = _repair_and_replay(stage, screen, dead)
         _watch(stage, screen, "replays", expected.succeeding, replayed)
-        report = _count(stage, replayed, started)
+        report = _count(stage, replayed, outlooks, began_ms, started)
         if stay:
             return max(_finish(screen, report, expected), _stay(stage, screen))
     code = _finish(screen, replace(report, seconds=time.monotonic() - started), expected)
@@ -96,6 +104,39 @@ def _send(screen: Screen) -> Expected:
     tasks.day_chain(days[-1], _UNKNOWN_REGION).delay()
     screen.say(f"Sent {len(history)} days of history, {len(rest)} days to forecast, and one unknown region.")
     return Expected(succeeding=len(history) + _TASKS_PER_DAY * len(rest), repaired=2, hopeless=1)
+
+
+def _outlooks_in_the_outage(stage: Scene, screen: Screen) -> list[dict[str, Any]]:
+    """Ask for an outlook while the circuit of the service is open, until one was made without the service."""
+    made: list[dict[str, Any]] = []
+    end = time.monotonic() + _STALLED
+    while time.monotonic() < end and len(made) < _MOST_OUTLOOKS and not any(one["degraded"] for one in made):
+        if _circuit(stage).state is not CircuitState.CLOSED:
+            made.append(_outlook(screen, "During the outage"))
+        time.sleep(_POLL / 2)
+    return made
+
+
+def _outlook(screen: Screen, when: str) -> dict[str, Any]:
+    """Have the day after the latest one forecast now."""
+    tasks = importlib.import_module("workers.demand.tasks")
+    result: dict[str, Any] = tasks.outlook.delay().get(timeout=_STALLED)
+    source = f"the last good answer, {result['age']:.1f} s old" if result["degraded"] else "the service's answer"
+    screen.say(f"{when}: an outlook for {result['day']}, peak {result['peak']:,} MW, made from {source}.")
+    return result
+
+
+def _circuit(stage: Scene) -> Snapshot:
+    (status,) = stage.circuits.read([_CIRCUIT])
+    return status.snapshot
+
+
+def _turns(stage: Scene, began_ms: int) -> tuple[Turn, ...]:
+    """What the circuit went through, oldest first."""
+    lines = reversed(stage.circuits.history(_CIRCUIT, 200))
+    return tuple(
+        Turn(round((line.at_ms - began_ms) / 1000, 1), line.previous, line.current, line.reason) for line in lines
+    )
 
 
 def _watch(stage: Scene, screen: Screen, what: str, total: int, replayed: Sequence[str] = ()) -> None:
@@ -133,8 +174,11 @@ def _repair_and_replay(stage: Scene, screen: Screen, dead: Sequence[DeadLetterDe
     return replayed
 
 
-def _count(stage: Scene, replayed: Sequence[str], started: float) -> Report:
-    """The figures: of the audit, and of the pipeline's store."""
+def _count(
+    stage: Scene, replayed: Sequence[str], outlooks: Sequence[dict[str, Any]], began_ms: int, started: float
+) -> Report:
+    """The figures: of the audit, of the pipeline's store, and of the circuit."""
+    (circuit,) = stage.circuits.read([_CIRCUIT])
     audit, published = stage.audit(), stage.demand.published()
     recorded = sum(audit.recorded.values())
     resolved = audit.recorded.get(Status.RESOLVED, 0)
@@ -150,6 +194,10 @@ def _count(stage: Scene, replayed: Sequence[str], started: float) -> Report:
         forecast_mape=_mean([forecast.error for forecast in published]),
         baseline_mape=_mean([forecast.baseline_error for forecast in published]),
         seconds=time.monotonic() - started,
+        refused=circuit.refused,
+        outlooks=len(outlooks),
+        degraded=sum(outlook["degraded"] for outlook in outlooks),
+        circuit=_turns(stage, began_ms),
     )
 
 

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One change of a circuit.
+
+    Attributes:
+        at: Seconds since the first message was sent, by the store's clock.
+        previous: State before; ``current`` after.
+        reason: As the circuit's history says.
+    """
+
+    at: float
+    previous: str
+    current: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,10 @@ class Report:
         forecast_mape: Mean absolute percentage error of the published forecasts, in percent; ``None``: there are none.
         baseline_mape: The same of the seasonal-naive forecast on the same days.
         seconds: From the command to the report.
+        refused: Calls of the demand service that its circuit refused; no attempt was used for them.
+        outlooks: Forecasts asked for beside the chains, from the service's recent days.
+        degraded: Outlooks that were made from the last good answer, and said so.
+        circuit: What the service's circuit went through, in order.
     """
 
     sent: int
@@ -34,6 +55,10 @@ class Report:
     forecast_mape: float | None
     baseline_mape: float | None
     seconds: float
+    refused: int
+    outlooks: int
+    degraded: int
+    circuit: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +76,7 @@ class Expected:
     hopeless: int
 
 
-def document(report: Report) -> dict[str, int | float | None]:
+def document(report: Report) -> dict[str, Any]:
     """The figures for a program: the report's fields, and no more digits than mean something."""
     digits = {"forecast_mape": 4, "baseline_mape": 4, "seconds": 2}
     return {
@@ -80,6 +105,9 @@ def differences(report: Report, expected: Expected) -> list[str]:
             f"{report.sent} messages sent, but {report.succeeded + report.dead_lettered + report.lost} accounted for",
         ),
         (report.retried > 0, "nothing was retried, so the faults did not happen"),
+        (report.refused > 0, "the circuit of the service refused nothing, so the outage did not open it"),
+        (report.degraded > 0, "no outlook was made from the last good answer"),
+        (bool(report.circuit) and report.circuit[-1].current == "CLOSED", "the circuit of the service is not closed"),
     ]
     return [text for holds, text in checks if not holds] + _forecast_differences(report)
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from celery import Celery
 
+from fluxora_tasks.breaker.store import BreakerStore
 from fluxora_tasks.devstack.process import ManagedProcess, Program
 from fluxora_tasks.devstack.stack import Stack
 from fluxora_tasks.errors import ConfigurationError, ConflictError, InfrastructureError
@@ -55,6 +56,7 @@ class Scene:
         journal: What was sent and how it ended.
         ledger: What died, as the audit reads it.
         letters: What died, as an operator sees it.
+        circuits: Where circuits stand, for everybody.
     """
 
     stack: Stack
@@ -64,6 +66,7 @@ class Scene:
     journal: Journal
     ledger: Ledger
     letters: DeadLetters
+    circuits: BreakerStore
 
     def audit(self) -> AuditReport:
         """Every message sent, by what became of it."""
@@ -97,11 +100,13 @@ def scene(state_dir: Path, interruption: Interruption, *, seed: int, with_flower
             parts.callback(interruption.ignore)
             stack.start()
         client = _client(settings)
+        circuits = client.breakers.store
         assert client.journal is not None, "the embedded store keeps a journal"
+        assert circuits is not None, "and circuits"
         ledger = Ledger(open_engine(settings.effective_ledger_url))
         parts.callback(ledger.close)
         letters = DeadLetters(ledger, client.connect)
-        yield Scene(stack, url, DemandStore(demand), client.app, client.journal, ledger, letters)
+        yield Scene(stack, url, DemandStore(demand), client.app, client.journal, ledger, letters, circuits)
 
 
 class Interruption:

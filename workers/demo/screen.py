@@ -62,6 +62,8 @@ class Screen:
         else:
             self.title("Report")
             self._console.print(_figures(report))
+            self.title("The circuit of the demand service")
+            self._console.print(_circuit(report))
             if not wrong:
                 self.say("As expected: nothing was lost.")
         for line in wrong:
@@ -111,7 +113,16 @@ def _figures(report: Report) -> Table:
     table.add_row("lost", Text(str(report.lost), style="bold green" if report.lost == 0 else "bold red"))
     table.add_row("forecast error", _percent(report.forecast_mape), "mean absolute percentage error")
     table.add_row("week before", _percent(report.baseline_mape), "the same, seasonal-naive, on the same days")
+    table.add_row("refused", str(report.refused), "by the open circuit; they came again, no attempt used")
+    table.add_row("outlooks", str(report.outlooks), f"{report.degraded} from the last good answer, and they say so")
     table.add_row("took", f"{report.seconds:.1f} s")
+    return table
+
+
+def _circuit(report: Report) -> Table:
+    table = Table("after", "from", "to", "because", box=None, pad_edge=False, header_style="bold")
+    for turn in report.circuit:
+        table.add_row(f"{turn.at:.1f} s", turn.previous, turn.current, turn.reason)
     return table
 
 
