@@ -128,6 +128,25 @@ class UnknownDeadLetter(RefusedError):
         return f"no dead letter has the id {self.args[0]!r}; see: fluxora dead list"
 
 
+class UnknownCircuit(RefusedError):
+    """Nobody has used a circuit of this name.
+
+    Args:
+        name: As asked for.
+        near: Known names like it.
+    """
+
+    code = "breaker.unknown"
+
+    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+        super().__init__(name, near)
+
+    def __str__(self) -> str:
+        name, near = self.args
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see: fluxora breakers list"
+        return f"nobody has used a circuit {name!r}; {hint}"
+
+
 class ConflictError(RefusedError):
     """Somebody else got there first, or the record is not in a state that allows it."""
 

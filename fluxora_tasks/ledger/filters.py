@@ -3,14 +3,14 @@
     status:PENDING task:demand.* exception:ValueError queue:"two words"
 
 A value with blanks or brackets stands in double quotes (a backslash escapes the next character). ``*`` stands
-for anything in task, queue and exception. AND between terms is allowed and means what it already means; OR, NOT
-and brackets are reserved for a later version.
+for anything in names (tasks, queues, exceptions, circuits). AND between terms is allowed and means what it already
+means; OR, NOT and brackets are reserved for a later version.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -19,13 +19,6 @@ from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.standing import Status
 
-FIELDS: Final = ("status", "kind", "task", "queue", "exception", "id")
-
-_CHOICES: Final = {
-    "status": {status.value for status in Status},
-    "kind": {kind.value for kind in Kind},
-}
-_WILD: Final = frozenset({"task", "queue", "exception"})
 _RESERVED: Final = frozenset({"OR", "NOT", "(", ")"})
 
 _TOKEN: Final = re.compile(
@@ -55,11 +48,36 @@ class FilterError(ConfigurationError):
 
 
 @dataclass(frozen=True, slots=True)
+class Grammar:
+    """What may be asked for.
+
+    Attributes:
+        fields: Their names.
+        choices: Field -> its closed list of values.
+        wild: Fields in whose values ``*`` stands for anything.
+    """
+
+    fields: tuple[str, ...]
+    choices: Mapping[str, Collection[str]]
+    wild: frozenset[str]
+
+
+DEAD_LETTERS: Final = Grammar(
+    ("status", "kind", "task", "queue", "exception", "id"),
+    {"status": {status.value for status in Status}, "kind": {kind.value for kind in Kind}},
+    frozenset({"task", "queue", "exception"}),
+)
+
+#: Fields of a filter over dead letters.
+FIELDS: Final = DEAD_LETTERS.fields
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One condition.
 
     Attributes:
-        field: One of ``FIELDS``.
+        field: One of the grammar's.
         value: As meant: without quotes; a closed list's value in its own spelling.
         is_wild: ``*`` in the value stands for anything.
     """
@@ -69,43 +87,42 @@ class Term:
     is_wild: bool = False
 
 
-def parse(text: str) -> tuple[Term, ...]:
+def parse(text: str, grammar: Grammar = DEAD_LETTERS) -> tuple[Term, ...]:
     """
     The terms of a filter; an empty one has none and matches everything.
 
     Raises:
         FilterError: with the position, and the nearest known name where there is one.
     """
-    return tuple(_terms(text))
+    return tuple(_terms(text, grammar))
 
 
-def _terms(text: str) -> Iterator[Term]:
+def _terms(text: str, grammar: Grammar) -> Iterator[Term]:
     position, end = 0, len(text.rstrip())
     while position < end:
         match = _TOKEN.match(text, position)
         assert match is not None
         position = match.end()
         if match["field"] is not None:
-            yield _term(match)
+            yield _term(match, grammar)
         else:
-            _refuse(match)
+            _refuse(match, grammar.fields)
 
 
-def _term(match: re.Match[str]) -> Term:
+def _term(match: re.Match[str], grammar: Grammar) -> Term:
     field, place = match["field"].lower(), match.start("field") + 1
-    if field not in FIELDS:
-        raise FilterError(_unknown("field", match["field"], FIELDS), place)
+    if field not in grammar.fields:
+        raise FilterError(_unknown("field", match["field"], grammar.fields), place)
     quoted = match["quoted"]
     value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
     if not value:
         raise FilterError(f"{field}: needs a value", place)
-    value = _chosen(field, value, match.start("field") + len(field) + 2)
-    return Term(field, value, is_wild=field in _WILD and "*" in value)
+    value = _chosen(field, value, grammar.choices.get(field), match.start("field") + len(field) + 2)
+    return Term(field, value, is_wild=field in grammar.wild and "*" in value)
 
 
-def _chosen(field: str, value: str, place: int) -> str:
+def _chosen(field: str, value: str, choices: Collection[str] | None, place: int) -> str:
     """The value in the spelling of its closed list, where it has one."""
-    choices = _CHOICES.get(field)
     if choices is None:
         return value
     known = {choice.lower(): choice for choice in choices}
@@ -114,7 +131,7 @@ def _chosen(field: str, value: str, place: int) -> str:
     return known[value.lower()]
 
 
-def _refuse(match: re.Match[str]) -> None:
+def _refuse(match: re.Match[str], fields: tuple[str, ...]) -> None:
     token = match["bracket"] or match["word"]
     place = match.start("bracket") + 1 if match["bracket"] else match.start("word") + 1
     if token.upper() == "AND":
@@ -122,9 +139,9 @@ def _refuse(match: re.Match[str]) -> None:
     if token.upper() in _RESERVED:
         raise FilterError(f"{token} is not part of the filter language yet; terms are joined by AND", place)
     field, colon, _ = token.partition(":")
-    if colon and field.lower() in FIELDS:
+    if colon and field.lower() in fields:
         raise FilterError(f"{field}: needs a value, in one pair of quotes if it has blanks", place)
-    raise FilterError(f"expected field:value, got {token!r}; fields are {', '.join(FIELDS)}", place)
+    raise FilterError(f"expected field:value, got {token!r}; fields are {', '.join(fields)}", place)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...] | list[str]) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +15,7 @@ from rich.text import Text
 from fluxora_tasks.clock import SystemClock
 from fluxora_tasks.errors import RefusedError, UnknownDeadLetter
 from fluxora_tasks.interfaces.cli import tables
+from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_code_of, no_color
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.interfaces.cli.output import document, print_document, printable, time_text
@@ -51,7 +49,7 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
     if not page.items:
         click.echo("No dead letter matches." if filter_text or cursor else "No dead letters.")
         return
-    console = tables.console(no_color=_no_color(ctx))
+    console = tables.console(no_color=no_color(ctx))
     tables.print_table(console, tables.dead_letters(page.items, datetime.now(UTC), console.width))
     click.echo(f"\n{len(page.items)} of {page.total}")
     if page.next:
@@ -68,7 +66,7 @@ def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
     _print_block("Arguments", _arguments_text(detail))
     _print_block("Traceback", detail.traceback.strip() or "none")
     _print_title("History")
-    console = tables.console(no_color=_no_color(ctx))
+    console = tables.console(no_color=no_color(ctx))
     tables.print_table(console, tables.history(detail.history))
 
 
@@ -122,18 +120,6 @@ def detail_document(detail: DeadLetterDetail) -> dict[str, Any]:
     }
 
 
-def exit_code_of(results: Sequence[ActionResult]) -> ExitCode:
-    """0 if all were done, 3 if some, else why none was."""
-    found = {result.outcome for result in results}
-    if found <= {"done"}:
-        return ExitCode.OK
-    if "done" in found:
-        return ExitCode.PARTIAL
-    if "failed" in found:
-        return ExitCode.ABORTED
-    return ExitCode.CONFLICT if found == {"conflict"} else ExitCode.REFUSED
-
-
 def _act(
     ctx: click.Context,
     operations: DeadLetters,
@@ -147,43 +133,14 @@ def _act(
     as_json: bool,
 ) -> list[ActionResult]:
     """Choose the records, run the action on those that exist, keep the order given."""
-    _check_choice(ctx, ids, filter_text, everything)
-    who = Actor(name=actor or _login_name(), reason=_reason(ctx, reason, as_json), source="cli")
+    check_choice(ctx, ids, filter_text, everything)
+    who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
     if not ids:
         return list(action(operations.select(filter_text or ""), who))
     resolved = [_resolve_id(operations, dead_id) for dead_id in dict.fromkeys(ids)]
     known = list(dict.fromkeys(item for item in resolved if isinstance(item, str)))
     refused = [item for item in resolved if isinstance(item, ActionResult)]
     return [*(action(known, who) if known else ()), *refused]
-
-
-def _check_choice(ctx: click.Context, ids: tuple[str, ...], filter_text: str | None, everything: bool) -> None:
-    """Exactly one way of choosing; an empty filter would mean all, which has to be said."""
-    if sum((bool(ids), filter_text is not None, everything)) != 1:
-        raise click.UsageError("name one or more ids, or --filter TEXT, or --all", ctx)
-    if filter_text is not None and not filter_text.strip():
-        raise click.UsageError("an empty --filter selects everything pending; say --all if that is meant", ctx)
-
-
-def _reason(ctx: click.Context, reason: str | None, as_json: bool) -> str:
-    if reason is None and not as_json and _is_terminal():
-        reason = click.prompt("Reason", err=True)
-    if reason is None:
-        raise click.UsageError("--reason TEXT is required: it stands in the audit", ctx)
-    if not reason.strip():
-        raise click.UsageError("--reason is empty: it stands in the audit", ctx)
-    return reason.strip()
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid {os.getuid()}"
 
 
 def _resolve_id(operations: DeadLetters, given: str) -> str | ActionResult:
@@ -209,7 +166,7 @@ def _await_outcomes(
     """The results with what became of each replay; prints each one as it is known."""
     sent = [result.id for result in results if result.outcome == "done"]
     known: dict[str, DeadLetterSummary] = {}
-    with tables.live_line(no_color=_no_color(ctx), silent=as_json) as tell:
+    with tables.live_line(no_color=no_color(ctx), silent=as_json) as tell:
         for summary in outcomes(operations, sent, Waiting(wait, SystemClock(), time.sleep)):
             if summary is not None:
                 known[summary.id] = summary
@@ -241,7 +198,7 @@ def _finish(ctx: click.Context, results: Sequence[ActionResult], *, as_json: boo
         print_document({"items": items, "total": len(items), "next": None})
     else:
         _print_results(ctx, results, waited)
-    code = exit_code_of(results)
+    code = exit_code_of(result.outcome for result in results)
     if code is ExitCode.OK and waited and any(result.status != "RESOLVED" for result in results):
         code = ExitCode.PARTIAL
     ctx.exit(code)
@@ -253,7 +210,7 @@ def _print_results(ctx: click.Context, results: Sequence[ActionResult], waited: 
         return
     shown = [result for result in results if not (waited and result.outcome == "done" and result.status != "RETRYING")]
     if shown:
-        tables.print_table(tables.console(no_color=_no_color(ctx)), tables.results(shown))
+        tables.print_table(tables.console(no_color=no_color(ctx)), tables.results(shown))
     done = sum(result.outcome == "done" for result in results)
     click.echo(f"{done} of {len(results)} done" + (_outcome_counts(results) if waited else ""))
 
@@ -314,7 +271,3 @@ def _arguments_text(detail: DeadLetterDetail) -> str:
         for name, value in (detail.kwargs or {}).items()
     ]
     return "\n".join(lines) or "none"
-
-
-def _no_color(ctx: click.Context) -> bool:
-    return bool(getattr(ctx.obj, "no_color", False))

@@ -143,14 +143,23 @@ _filter_option = click.option(
 )
 
 
-def _action(function: _F) -> _F:
-    """The arguments and options every action on dead letters takes."""
+def acting(function: _F) -> _F:
+    """Who does it and why, of every command that changes something."""
     for decorate in (
         json_option,
         click.option("--actor", envvar="FLUXORA_ACTOR", metavar="NAME", help="Who does it; default: the login name."),
         click.option(
             "--reason", metavar="TEXT", help="Why; kept in the audit. Asked for on a terminal, else required."
         ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def _action(function: _F) -> _F:
+    """The arguments and options every action on dead letters takes."""
+    for decorate in (
+        acting,
         click.option("--all", "everything", is_flag=True, help="Every PENDING dead letter."),
         _filter_option,
         click.argument("ids", nargs=-1, metavar="[ID]..."),

@@ -20,6 +20,8 @@ from fluxora_tasks.interfaces.cli.entry import (
     recorder,
     run,
 )
+from fluxora_tasks.interfaces.cli.entry_breakers import breakers
+from fluxora_tasks.interfaces.cli.entry_toggles import toggles
 
 _state_dir = click.option(
     "--state-dir",
@@ -67,6 +69,8 @@ def main(ctx: click.Context, app_name: str) -> None:
 
 
 main.add_command(dead)
+main.add_command(breakers)
+main.add_command(toggles)
 main.add_command(recorder)
 main.add_command(audit)
 

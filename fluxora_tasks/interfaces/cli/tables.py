@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fluxora_tasks.interfaces.cli.output import age, one_line, printable
+from fluxora_tasks.operations.breakers import CircuitSummary
 from fluxora_tasks.operations.records import ActionResult, DeadLetterSummary, HistoryEntry
 
 #: Characters of an id in a table; enough to name it again.
@@ -28,10 +29,10 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
-_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT"})
+_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED"})
 
 #: Columns that are cut first where a terminal is too narrow.
-_YIELDING = frozenset({"ERROR", "DETAIL", "TASK"})
+_YIELDING = frozenset({"ERROR", "DETAIL", "TASK", "CIRCUIT", "NAME", "TOGGLE", "OVERRIDE BY"})
 
 _COLOURS = {
     "PENDING": "yellow",
@@ -39,6 +40,10 @@ _COLOURS = {
     "RESOLVED": "green",
     "FAILED": "red",
     "DISCARDED": "dim",
+    "CLOSED": "green",
+    "HALF_OPEN": "yellow",
+    "OPEN": "red",
+    "FORCED_OPEN": "red",
     "done": "green",
     "unknown": "red",
     "conflict": "yellow",
@@ -114,6 +119,41 @@ def results(items: Sequence[ActionResult]) -> Table:
             whole(item.detail),
         )
     return table
+
+
+def named_results(items: Sequence[ActionResult]) -> Table:
+    """What became of each thing that has a name."""
+    table = _table("NAME", "OUTCOME", "STATE", "DETAIL")
+    for item in items:
+        table.add_row(whole(item.id), status(item.outcome), status(item.status or "-"), whole(item.detail))
+    return table
+
+
+def circuits(items: Sequence[CircuitSummary]) -> Table:
+    """Circuits, by name."""
+    table = _table("CIRCUIT", "STATE", "CALLS", "FAILED", "UNTIL (UTC)", "OVERRIDE BY")
+    for item in items:
+        until = item.override_until or item.until
+        failed = "-" if item.failure_rate is None else f"{item.failure_rate:.0%}"
+        table.add_row(
+            cell(item.name),
+            status(item.state),
+            str(item.calls),
+            failed,
+            seconds(until) if until else "-",
+            cell(item.override_by or "-"),
+        )
+    return table
+
+
+def changes(rows: Sequence[Sequence[str]], of: str = "REASON") -> Table:
+    """What happened, newest first."""
+    return plain("AT (UTC)", "EVENT", "CHANGE", of, "BY", "DETAIL", rows=rows)
+
+
+def switches(rows: Sequence[Sequence[str]]) -> Table:
+    """Toggles, modes and levels."""
+    return plain("TOGGLE", "VALUE", "UNTIL (UTC)", "BY", "DETAIL", rows=rows)
 
 
 def history(entries: Sequence[HistoryEntry]) -> Table:

@@ -206,7 +206,7 @@ def test_usage(terminal: Terminal, words: tuple[str, ...], says: str) -> None:
 
 def test_the_reason_is_asked_for_on_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """With somebody there to answer, a missing reason is a question."""
-    monkeypatch.setattr("fluxora_tasks.interfaces.cli.dead._is_terminal", lambda: True)
+    monkeypatch.setattr("fluxora_tasks.interfaces.cli.acting._is_terminal", lambda: True)
     monkeypatch.setattr("click.prompt", lambda *words, **options: "asked and answered")
     assert terminal.run("dead", "resolve", FIRST).exit_code == 0
     assert terminal.operations.acted[0][2].reason == "asked and answered"
