@@ -182,6 +182,11 @@ class Settings:
         _optional_path,
         "JSON or TOML file with policies of circuits, read again when it changes. None: no file.",
     )
+    max_defer: float = _option(
+        3600.0,
+        _number(0, 604_800),
+        "Seconds a message may wait for an open circuit; then it is a dead letter of kind breaker_timeout.",
+    )
     replay_cap: int = _option(3, _whole(1, 1000), "Replays that may fail before a record is quarantined as FAILED.")
     recorder_batch: int = _option(500, _whole(1, 500), "Dead letters per ledger transaction, at most.")
 
