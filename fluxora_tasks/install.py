@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import weakref
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery, Task
@@ -29,11 +30,13 @@ from fluxora_tasks.settings import Settings, load_settings, socket_url
 from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
+from fluxora_tasks.task.degraded import DegradedResults
 from fluxora_tasks.transport.connection import DurableConnection
 from fluxora_tasks.transport.outgoing import Outgoing
 from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
+from fluxora_tasks.worker.postponing import DeferralPublisher
 from fluxora_tasks.worker.runtime import WorkerRuntime
 
 #: kombu looks for messages of dead consumers every interval * throttle seconds; its own default of 100 s is long.
@@ -87,7 +90,26 @@ class Extension:
         settings = self.settings
         publisher = NotePublisher(self.connect, settings.dead_letter_exchange, settings.dead_letter_queue)
         books = Books(self.store, self.journal)
-        return WorkerRuntime(Outbox(publisher), ReplayGate(self.store), books, settings.poison_after)
+        deferrals = Outbox(DeferralPublisher(self.connect), "deferred message")
+        return WorkerRuntime(Outbox(publisher), deferrals, ReplayGate(self.store), books, settings.poison_after)
+
+    @functools.cached_property
+    def degraded_results(self) -> DegradedResults:
+        """Which results a fallback gave."""
+        expires = self.app.conf.result_expires
+        return DegradedResults(self.store, expires.total_seconds() if isinstance(expires, timedelta) else expires)
+
+    def degraded(self, result: Any) -> dict[str, Any] | None:
+        """
+        How a fallback came to give a result: ``degraded``, ``source``, ``age``, ``cause``; ``None``: it is the body's.
+
+        Args:
+            result: An ``AsyncResult``, or the id of a task.
+
+        Raises:
+            StoreUnavailable: shared state does not answer.
+        """
+        return self.degraded_results.of(str(getattr(result, "id", result)))
 
     def connect(self) -> Connection:
         """A connection of its own for publishing, with confirms where the broker has them."""

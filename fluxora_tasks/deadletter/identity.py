@@ -24,6 +24,13 @@ REPLAY_OP = "fx_replay_op"
 PUBLISH_ID = "fx_publish_id"
 FIRST_ATTEMPT_AT = "fx_first_attempt_at"
 
+#: Of a message that was put off for an open circuit: how often since its last run, for how many seconds in all, since
+#: when (for people).
+DEFERRALS = "fx_deferrals"
+DEFERRED_FOR = "fx_deferred_for"
+DEFERRED_SINCE = "fx_deferred_since"
+DEFERRAL_HEADERS: Final = frozenset({DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE})
+
 _SEPARATOR = "\x1f"
 
 _DEAD_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")

@@ -32,7 +32,7 @@ class NotePublisher:
         self._connect, self._exchange, self._queue = connect, exchange, queue
         self._connection: Connection | None = None
         self._producer: Producer | None = None
-        self._confirms: _Confirms | None = None
+        self._confirms: Confirms | None = None
         self._target: dict[str, Any] = {}
 
     def publish(self, notes: Sequence[DeadLetter | Confirmation]) -> None:
@@ -80,13 +80,13 @@ class NotePublisher:
         queue = dead_letter_queue(self._exchange, self._queue, amqp=amqp)
         if amqp:
             queue(channel).declare()
-            self._confirms = _Confirms(channel)
+            self._confirms = Confirms(channel)
         self._target = publish_target(queue, amqp=amqp)
         self._producer = Producer(channel, auto_declare=False)
         return self._producer
 
 
-class _Confirms:
+class Confirms:
     """Which messages sent on an AMQP channel the broker has yet to confirm.
 
     A message that cannot be routed is returned, and py-amqp raises that while it waits.

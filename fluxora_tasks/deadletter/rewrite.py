@@ -12,6 +12,7 @@ from typing import Any, Final
 from fluxora_tasks.deadletter.envelope import Kind, Payload
 from fluxora_tasks.deadletter.identity import (
     DEAD_ID,
+    DEFERRAL_HEADERS,
     FIRST_ATTEMPT_AT,
     MESSAGE_ID,
     PUBLISH_ID,
@@ -25,6 +26,7 @@ _DROPPED: Final = frozenset(
         *("expires", "eta", "redelivered", "compression"),
         *("x-delivery-count", "x-acquired-count"),
         *(FIRST_ATTEMPT_AT, REPLAY_OP),
+        *DEFERRAL_HEADERS,
     }
 )
 _DROPPED_PREFIXES: Final = ("x-death", "x-first-death", "x-last-death")

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from datetime import UTC, datetime
-from typing import Any, ClassVar, NoReturn
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from types import FunctionType
+from typing import Any, ClassVar, Final, NoReturn
 
 from billiard.common import terminate_handler_fired
-from celery import Task, states
+from celery import Task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from kombu.exceptions import OperationalError
 
-from fluxora_tasks.classification import Classifier, classify, qualified_name
+from fluxora_tasks.classification import Classifier, Outcome, classify, qualified_name
 from fluxora_tasks.deadletter.envelope import Kind
-from fluxora_tasks.deadletter.identity import FIRST_ATTEMPT_AT
-from fluxora_tasks.errors import NonRetryableError, TaskAborted
-from fluxora_tasks.retry.decision import GiveUp, RetryIn
+from fluxora_tasks.deadletter.identity import DEFERRAL_HEADERS, FIRST_ATTEMPT_AT
+from fluxora_tasks.errors import CircuitBreakerError, NonRetryableError, TaskAborted
+from fluxora_tasks.events import RetryGivenUp, RetryScheduled, emit
+from fluxora_tasks.fallback import FallbackOutcome, FallbackStrategy, Step
+from fluxora_tasks.fallback.outcome import activations
+from fluxora_tasks.fallback.runner import refusal_behind
+from fluxora_tasks.retry.decision import GiveUp, GiveUpReason, RetryIn, outcome_under
 from fluxora_tasks.retry.policy import RetryPolicy
-from fluxora_tasks.task.options import check_options, policy_of
+from fluxora_tasks.task.admission import Defer, RunFallback, decide, terms_of, waited_of
+from fluxora_tasks.task.budget import affords, began, ended_well, task_budget
+from fluxora_tasks.task.fallback import REFUSED, TaskFallback, was_asked
+from fluxora_tasks.task.options import OPTIONS, check_options, check_together, policy_of
 from fluxora_tasks.task.outcome import Attempt, attempt_of, conclude, kind_of, mark
+from fluxora_tasks.task.parking import ParkingBackend
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +38,12 @@ logger = logging.getLogger(__name__)
 _RUNNING = "_fx_running"
 
 _DEFAULT_POLICY = RetryPolicy()
+
+#: Seconds; where no application says otherwise.
+_DEFAULT_MAX_DEFER = 3600.0
+
+#: Headers that another attempt does not take along: it begins anew to wait for circuits.
+_LEFT_BEHIND: Final = DEFERRAL_HEADERS | {REFUSED}
 
 
 class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
@@ -39,10 +57,19 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         dead_letter: ``False``: failures of this task are not kept.
         on_dead: What canvas learns of a failure. "report": error callbacks fire, the chain ends, a chord fails, as in
             Celery. "park": the failure is stored but nobody is told; chain and chord wait for the replay.
+        breaker: The circuit a run needs a permit of: a name, several names, or a function of the task's arguments that
+            gives one. Asked in the worker's main process.
+        on_open: What happens where a circuit refuses. "defer" (default without a fallback): the message comes again
+            later, no attempt is used. "fallback" (default with one): the fallback gives the result. "reject": a dead
+            letter at once.
+        max_defer: Seconds a message is put off for in all; then it is a dead letter of kind ``breaker_timeout``, or
+            the fallback gives the result. ``None``: the application's default.
+        pause_queue: Whether the worker stops consuming from a queue while its only circuit is open.
+        fallback: What gives the result where no attempt is left, or a circuit refuses.
     """
 
     abstract = True
-    Request = "fluxora_tasks.worker.request:CapturingRequest"
+    Request = "fluxora_tasks.worker.admission:GatedRequest"
 
     #: Whether no base class of the application beneath this one has a ``__call__`` of its own.
     _plain: ClassVar[bool] = True
@@ -50,12 +77,21 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     retry_policy: ClassVar[RetryPolicy | None] = None
     dead_letter: ClassVar[bool] = True
     on_dead: ClassVar[str] = "report"
+    breaker: ClassVar[str | Sequence[str] | Callable[..., Any] | None] = None
+    on_open: ClassVar[str | None] = None
+    max_defer: ClassVar[float | timedelta | None] = None
+    pause_queue: ClassVar[bool] = False
+    fallback: ClassVar[FallbackStrategy | Step | None] = None
 
     classifier: ClassVar[Classifier] = classify
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_options(getattr(cls, "name", None) or cls.__name__, vars(cls))
+        name = getattr(cls, "name", None) or cls.__name__
+        check_options(name, vars(cls))
+        check_together(name, cls)
+        if isinstance(vars(cls).get("breaker"), FunctionType):
+            cls.breaker = staticmethod(vars(cls)["breaker"])  # of the task's arguments, not of the task
         following = cls.__mro__[cls.__mro__.index(ResilientTask) + 1 :]
         cls._plain = next(base for base in following if "__call__" in vars(base)) is Task
 
@@ -66,18 +102,38 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             return super().__call__(*args, **kwargs)
         setattr(request, _RUNNING, True)
         try:
-            return self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
+            if self.fallback is None and (self.retry_policy is None or self.retry_policy.budget is None):
+                return self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
+            return self._guarded(args, kwargs)
         except (Ignore, Reject, Retry):
             raise
         except MemoryError as error:
             self._abort(error)
         except Exception as error:
-            self._settle(error)
-            raise
+            given = self._settle(error, args, kwargs)
+            if given is None:
+                raise
+            return given.value
         except BaseException as error:
             if _ends_the_worker(error):
                 raise
             self._abort(error)
+
+    def _guarded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the body under its fallback and its budget."""
+        fallback, budget, retries = self._fallback, task_budget(self.retry_policy, self.name), self.request.retries
+        instead = fallback.instead(self.request, args, kwargs) if fallback is not None else None
+        if instead is not None:
+            return self._noted(instead).value
+        if budget is not None:
+            began(budget, retries)
+        before = activations()
+        value = self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
+        if fallback is not None:
+            fallback.succeeded(value, args, kwargs, before)
+        if budget is not None:
+            ended_well(budget, retries)
+        return value
 
     def _abort(self, error: BaseException) -> NoReturn:
         """Turn what would end the process, or pass unseen, into an ordinary failure."""
@@ -106,20 +162,105 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         handled_by_celery = isinstance(error, tuple(getattr(self, "autoretry_for", ())))
         return attempt_of(request.id, request.retries, request.headers or {}, datetime.now(UTC), handled_by_celery)
 
-    def _settle(self, error: Exception) -> None:
-        """Raise Retry if the failure is worth another attempt, else leave the verdict on it."""
+    def _settle(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FallbackOutcome | None:
+        """Raise Retry if the failure is worth another attempt; else give a fallback, or leave the verdict on it."""
         attempt, policy = self.attempt_for(error), self.policy()
-        decision = conclude(policy, error, attempt, datetime.now(UTC), self.classifier)
+        if _not_called(error):
+            mark(error, Kind.BAD_ARGUMENTS, attempt.first_at)
+            return None
+        outcome = outcome_under(policy, error, self.classifier(error))
+        refusal = self._refusal(error) if outcome is Outcome.IGNORED else None
+        if refusal is not None:
+            return self._refused(refusal, error, attempt, args, kwargs)
+        decision = conclude(policy, error, outcome, attempt, datetime.now(UTC))
         if isinstance(decision, RetryIn):
-            self._try_again(error, attempt, decision.delay)
-        else:
-            kind = Kind.BAD_ARGUMENTS if _not_called(error) else self.kind_for(decision, error)
+            if affords(task_budget(policy, self.name), error, outcome):
+                self._try_again(error, attempt, decision.delay)
+            decision = GiveUp(GiveUpReason.BUDGET)
+        emit(RetryGivenUp(self.name, attempt.number, decision.reason, qualified_name(type(error))))
+        return self._given(error, attempt, self.kind_for(decision, error), args, kwargs)
+
+    def _refusal(self, error: Exception) -> CircuitBreakerError | None:
+        """The refusal of a circuit that a failure is about."""
+        refusal = refusal_behind(error)
+        if refusal is not error and was_asked(self.request):
+            return None  # the fallback was asked about the refusal, and wants this error raised
+        return refusal
+
+    def _refused(
+        self,
+        refusal: CircuitBreakerError,
+        error: Exception,
+        attempt: Attempt,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> FallbackOutcome | None:
+        """
+        Give a fallback, have the worker put the message off, or leave the verdict on the error.
+
+        Raises:
+            Reject: with the refusal as its reason, for the worker.
+        """
+        what = self._decide(refusal)
+        if isinstance(what, RunFallback):
+            given = self._given(error, attempt, Kind.BREAKER_TIMEOUT, args, kwargs)
+            if given is not None:
+                return given
+            what = self._decide(refusal, asked=True)
+        if isinstance(what, Defer) and not self.request.is_eager:
+            # a new one, without the traceback and the notes of this run
+            raise Reject(CircuitBreakerError(*refusal.args), requeue=True) from error
+        mark(error, Kind.BREAKER_TIMEOUT, attempt.first_at)
+        return None
+
+    def _decide(self, refusal: CircuitBreakerError, asked: bool = False) -> Any:
+        extension = getattr(self.app, "fluxora", None)
+        default = extension.settings.max_defer if extension is not None else _DEFAULT_MAX_DEFER
+        terms = terms_of(self, default, asked or was_asked(self.request))
+        return decide(refusal, terms, waited_of(self.request.headers))
+
+    def _given(
+        self, error: Exception, attempt: Attempt, kind: Kind, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> FallbackOutcome | None:
+        """What the fallback gives for a failure; ``None``: nothing, and the verdict is left on the error."""
+        fallback, given = self._fallback, None
+        try:
+            if fallback is not None:
+                given = fallback.after(error, self.request, args, kwargs, attempt.number)
+        except Exception as instead:
+            mark(instead, kind, attempt.first_at)
+            raise
+        if given is None:
             mark(error, kind, attempt.first_at)
+            return None
+        return self._noted(given)
+
+    @functools.cached_property
+    def _fallback(self) -> TaskFallback | None:
+        return None if self.fallback is None else TaskFallback(self.name, self.fallback, self.classifier)
+
+    def _noted(self, outcome: FallbackOutcome) -> FallbackOutcome:
+        """The outcome, after the result of this run is marked as degraded."""
+        extension = getattr(self.app, "fluxora", None)
+        try:
+            if extension is not None:
+                extension.degraded_results.note(str(self.request.id), outcome.meta())
+        except Exception:
+            logger.exception("marking a result as degraded failed")
+        return outcome
 
     def kind_for(self, decision: GiveUp, error: BaseException) -> Kind:
         """The kind of dead letter this failure makes."""
         give_up_on: Any = self.policy().give_up_on
         return kind_of(decision, error, isinstance(error, (NonRetryableError, *give_up_on)))
+
+    def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
+        """The next attempt, whoever asks for it."""
+        request = self.request if request is None else request
+        headers = options.get("headers", request.headers)
+        if headers is not None:
+            options["headers"] = {name: value for name, value in headers.items() if name not in _LEFT_BEHIND}
+        return super().signature_from_request(request, *args, **options)
 
     def _try_again(self, error: Exception, attempt: Attempt, delay: float) -> None:
         """
@@ -132,8 +273,10 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         request = self.request
         headers = {**(request.headers or {}), FIRST_ATTEMPT_AT: attempt.first_at.isoformat()}
         signature = self.signature_from_request(request, countdown=delay, retries=request.retries + 1, headers=headers)
+        scheduled = RetryScheduled(self.name, attempt.number, delay, qualified_name(type(error)))
         retry = Retry(exc=error, when=delay, is_eager=request.is_eager, sig=signature)
         if request.is_eager:
+            emit(scheduled)
             raise retry from error
         try:
             signature.apply_async()
@@ -143,30 +286,15 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             logger.exception("retry could not be published, the message goes to the ledger instead")
             mark(error, Kind.PUBLISH_FAILED, attempt.first_at)
             raise error from exc
+        emit(scheduled)
         raise retry from error
 
 
-class ParkingBackend:
-    """A result backend that stores a failure without telling chord, chain and error callbacks."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def mark_as_failure(
-        self, task_id: str, exc: BaseException, traceback: Any = None, request: Any = None, store_result: bool = True,
-        call_errbacks: bool = True, state: str = states.FAILURE,
-    ) -> None:  # fmt: skip
-        """Store the result, and nothing else."""
-        if store_result:
-            self._backend.store_result(task_id, exc, state, traceback=traceback, request=request)
-
-
 def _not_called(error: Exception) -> bool:
-    """Whether the arguments did not fit, so that the body never began: nothing but our own frame was reached."""
-    return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
+    """Whether the arguments did not fit, so that the body never began: nothing but our own frames were reached."""
+    if not isinstance(error, TypeError) or error.__traceback__ is None:
+        return False
+    return all(frame.f_globals is globals() for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _ends_the_worker(error: BaseException) -> bool:
@@ -180,7 +308,8 @@ def resilient_class(cls: type[Task]) -> type[Task]:
     """The class itself where it is resilient already, else a subclass that is, with its own behaviour beneath."""
     if issubclass(cls, ResilientTask):
         return cls
-    return type(cls.__name__, (ResilientTask, cls), {"abstract": True, "__module__": cls.__module__})
+    options = {option: getattr(cls, option) for option in OPTIONS if hasattr(cls, option)}
+    return type(cls.__name__, (ResilientTask, cls), {**options, "abstract": True, "__module__": cls.__module__})
 
 
 def adopt(task: Task) -> None:

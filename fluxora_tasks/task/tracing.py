@@ -17,6 +17,8 @@ from celery import Celery
 from celery.app import trace
 from celery.exceptions import Retry
 
+from fluxora_tasks.task.ending import told
+
 _NOWHERE: Final = (None, None, None, None)
 
 #: Modules whose frames stand above every body.
@@ -85,4 +87,16 @@ def copy_lean_code(lean: bool) -> None:
 def trace_bodies(app: Celery, hostname: str) -> None:
     """Build the tracer of every task anew, as Celery does when a pool process or a consumer starts."""
     for name, task in app.tasks.items():
-        task.__trace__ = trace.build_tracer(name, task, app.loader, hostname, Info=BodyTraceInfo, app=app)
+        tracer = trace.build_tracer(name, task, app.loader, hostname, Info=BodyTraceInfo, app=app)
+        tells = getattr(task, "breaker", None) is not None and getattr(task, "fallback", None) is not None
+        task.__trace__ = _telling(tracer) if tells else tracer
+
+
+def _telling(tracer: Callable[..., Any]) -> Callable[..., Any]:
+    """The tracer; the text of a result says what is behind it."""
+
+    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        result, info, runtime, text = tracer(uuid, args, kwargs, request)
+        return trace.trace_ok_t(result, info, runtime, told(text))
+
+    return trace_task

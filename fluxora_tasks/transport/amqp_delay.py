@@ -30,6 +30,9 @@ HIGHEST: Final = 35
 #: Milliseconds; nothing is delayed for longer in one go.
 LONGEST: Final = (1 << (HIGHEST + 1)) - (1 << LOWEST)
 
+#: Reply codes to a declaration that this account may not make, or that this release of the broker does not know.
+CANNOT_DECLARE: Final = frozenset({403, 406, 540})
+
 _DELIVER: Final = f"{PREFIX}.deliver"
 _NAME_LENGTH: Final = 200
 

@@ -180,7 +180,7 @@ class Channel(plain.Channel):
     # -- publishing ---------------------------------------------------------------------------------------------
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        wait = wait_of(message, time.time())
+        wait = kwargs.pop("wait", None) or wait_of(message, time.time())
         if wait is None:
             super()._put(queue, message, **kwargs)
             return

@@ -39,9 +39,6 @@ _HELD: Final = 2.0
 #: AMQP's reply codes of a message that no queue takes, and of an exchange that does not exist.
 _NO_ROUTE, _NOT_FOUND = 312, 404
 
-#: Of a declaration that this account may not make, or that this release of the broker does not know.
-_CANNOT_DECLARE: Final = frozenset({403, 406, 540})
-
 #: Left by the way through delay and dead-letter queues. RabbitMQ drops a message that passes a queue it has
 #: expired in before, and reads that from this header.
 _DEATHS: Final = ("x-death", "x-first-death-", "x-last-death-")
@@ -235,7 +232,7 @@ class Outgoing:
         try:
             amqp_delay.declare(producer.channel, target, way.highest, connection.declared_entities)
         except connection.channel_errors as exc:
-            if _code(exc) not in _CANNOT_DECLARE:
+            if _code(exc) not in amqp_delay.CANNOT_DECLARE:
                 raise
             logger.warning("messages that are not due wait in the workers, not in the broker: %s", exc)
             self._can_delay = False

@@ -96,7 +96,7 @@ class Reason:
     Attributes:
         kind: From the closed list.
         error: The exception, if there is one.
-        text: What to say where there is no exception.
+        text: What to say instead of the exception's own words, or where there is none.
         traceback: Formatted, or empty.
         first_failed_at: When the first attempt failed, where known.
     """
@@ -138,7 +138,7 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
         exchange=str(info.get("exchange") or ""),
         routing_key=str(info.get("routing_key") or ""),
         exception_type=type_name(reason.error) if reason.error is not None else "",
-        message=cut(_text(reason.error) if reason.error is not None else reason.text, MESSAGE_LIMIT),
+        message=cut(reason.text or _text("" if reason.error is None else reason.error), MESSAGE_LIMIT),
         traceback=cut(reason.traceback, TRACEBACK_LIMIT),
         attempts=(retries if isinstance(retries, int) and 0 <= retries < _MANY else 0) + 1,
         failed_at=now,

@@ -1,7 +1,8 @@
-"""A thread that publishes dead letters and confirmations, so that the worker's loop never waits for the broker.
+"""A thread that publishes what becomes of messages, so that the worker's loop never waits for the broker.
 
-A message is settled only after its note was confirmed. While the broker refuses, notes wait here and their
-messages stay unacknowledged: at most as many as the worker has prefetched.
+Dead letters and confirmations, or messages that are put off. A message is settled only after its note was confirmed.
+While the broker refuses, notes wait here and their messages stay unacknowledged: at most as many as the worker has
+prefetched.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter
-from fluxora_tasks.deadletter.publisher import NotePublisher
+from typing import Generic, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -26,22 +25,35 @@ _TOGETHER = 50
 
 Release = Callable[[], None]
 
+Note = TypeVar("Note")
+_Sent = TypeVar("_Sent", contravariant=True)
 
-class Outbox:
+
+class Publisher(Protocol[_Sent]):
+    """Publishes notes of one kind."""
+
+    def publish(self, notes: Sequence[_Sent], /) -> None:
+        """Send notes; return when the broker has them all."""
+        ...
+
+
+class Outbox(Generic[Note]):
     """Publishes notes in order; calls ``release`` of each from its own thread after the broker's confirm.
 
     Args:
         publisher: Owned by the thread from its start.
+        what: What its notes are, for the log.
     """
 
-    def __init__(self, publisher: NotePublisher) -> None:
+    def __init__(self, publisher: Publisher[Note], what: str = "dead letter") -> None:
         self._publisher = publisher
-        self._waiting: deque[tuple[DeadLetter | Confirmation, Release]] = deque()
+        self._what = what
+        self._waiting: deque[tuple[Note, Release]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._random = Random()  # noqa: S311 - spreads reconnects, not a secret
 
-    def submit(self, note: DeadLetter | Confirmation, release: Release) -> None:
+    def submit(self, note: Note, release: Release) -> None:
         """Take charge of a note; returns at once."""
         with self._changed:
             self._waiting.append((note, release))
@@ -68,12 +80,12 @@ class Outbox:
                 self._publisher.publish([note for note, _ in batch])
             except Exception as exc:  # noqa: BLE001 - whatever it is, the note must not be given up
                 if not pause:
-                    logger.error("dead letter not published, its message stays unacknowledged: %s: %s",
-                                 type(exc).__name__, exc)  # fmt: skip
+                    logger.error("%s not published, its message stays unacknowledged: %s: %s",
+                                 self._what, type(exc).__name__, exc)  # fmt: skip
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE) * self._random.uniform(0.75, 1.25)
                 continue
             if pause:
-                logger.warning("dead letters are published again")
+                logger.warning("%ss are published again", self._what)
                 pause = 0.0
             for _, release in batch:
                 self._settle(release)
@@ -82,7 +94,7 @@ class Outbox:
         try:
             release()
         except Exception:
-            logger.exception("acknowledging after a dead letter failed; the message may run again")
+            logger.exception("acknowledging after a %s failed; the message may run again", self._what)
         with self._changed:
             self._waiting.popleft()
             self._changed.notify_all()

@@ -21,7 +21,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
-from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
 from fluxora_tasks.task.outcome import had_its_retries
@@ -77,7 +77,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
-        error = _error_of(exc_info)
+        error = error_of(exc_info)
         if isinstance(error, TimeLimitExceeded) and not return_ok:
             return None  # the pool calls on_timeout next; telling it here too would fire the error callbacks twice
         if state.should_terminate:
@@ -290,10 +290,11 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         """
         A success resolves the record of its message, wherever there may be one.
 
-        There may be for a replay, for a redelivered copy, and after a retry: the run that sent this attempt may have
-        lost its process right after, or been a redelivered copy itself.
+        There may be for a replay, for a redelivered copy, and after a retry or a deferral: the run that sent this
+        message may have lost its process right after, or been a redelivered copy itself.
         """
-        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or self._request_dict.get("retries"):
+        sent_again = self._request_dict.get("retries") or DEFERRALS in self._request_dict
+        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or sent_again:
             return confirmation(self._delivery, datetime.now(UTC))
         return None
 
@@ -344,6 +345,7 @@ def queue_of(app: Any, message: Any) -> str:
     return routing_key
 
 
-def _error_of(exc_info: ExceptionInfo) -> Any:
+def error_of(exc_info: ExceptionInfo) -> Any:
+    """The exception that the pool reports."""
     error = exc_info.exception
     return error.exc if isinstance(error, ExceptionWithTraceback) else error

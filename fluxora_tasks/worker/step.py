@@ -13,9 +13,11 @@ from celery.utils.imports import symbol_by_name
 from celery.worker.control import inspect_command
 
 from fluxora_tasks.deadletter.queues import declare_dead_letters
+from fluxora_tasks.lane import DRAIN, stop_lanes
 from fluxora_tasks.task.base import adopt
 from fluxora_tasks.task.tracing import copy_lean_code, trace_bodies
 from fluxora_tasks.worker.consumer import capturing_consumer
+from fluxora_tasks.worker.pausing import CeleryIntake, Pausing
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
         worker.consumer_cls = capturing_consumer(symbol_by_name(worker.consumer_cls))
         copy_lean_code(True)
         signals.worker_process_init.connect(_trace_in_child, dispatch_uid="fluxora.trace")
+        signals.worker_process_shutdown.connect(_tell_shared_state, dispatch_uid="fluxora.tell")
         self._freezes = issubclass(worker.pool_cls, ProcessPool)
         if self._freezes:
             self._patience = billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT
@@ -50,6 +53,7 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
 
     def stop(self, worker: Any) -> None:
         """The worker ends; a program that embeds it goes on."""
+        stop_lanes(DRAIN)
         copy_lean_code(False)
         if self._freezes:
             billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = self._patience
@@ -65,6 +69,11 @@ def _trace_in_child(sender: Any = None, **_: Any) -> None:
         trace_bodies(app, str(sender))
 
 
+def _tell_shared_state(**_: Any) -> None:
+    """A pool process ends without running what Python runs at an end."""
+    stop_lanes(DRAIN)
+
+
 class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Attaches the loop when the consumer starts, and writes what is waiting before its connection closes."""
 
@@ -75,6 +84,9 @@ class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery i
         self._runtime = consumer.app.fluxora.runtime
         for task in consumer.app.tasks.values():
             adopt(task)  # tasks registered since the app was finalized
+        if self._runtime.pausing is None and any(task.pause_queue for task in consumer.app.tasks.values()):
+            breakers = consumer.app.fluxora.breakers
+            self._runtime.pausing = Pausing(lambda name: breakers.get(name).peek() is None)
 
     def start(self, consumer: Any) -> None:
         """The consumer has a connection: work through its loop from now on."""
@@ -84,6 +96,8 @@ class SettlementStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery i
         except consumer.connection.channel_errors as exc:
             logger.error("dead-letter queue cannot be declared, dead letters will be held: %s", exc)
         self._runtime.attach(consumer.hub, in_process=not isinstance(consumer.pool, ProcessPool))
+        if self._runtime.pausing is not None:
+            self._runtime.pausing.attach(CeleryIntake(consumer), consumer.hub)
 
     def stop(self, consumer: Any) -> None:
         """The consumer stops or reconnects."""

@@ -34,6 +34,7 @@ def test_the_body_and_its_type_are_as_received() -> None:
         *("expires", "eta", "redelivered", "compression", "fx_first_attempt_at"),
         *("x-death", "x-first-death-queue", "x-first-death-reason", "x-last-death-queue"),
         *("x-delivery-count", "x-acquired-count"),
+        *("fx_deferrals", "fx_deferred_for", "fx_deferred_since"),
     ],
 )
 def test_traces_of_earlier_deliveries_are_dropped(name: str) -> None:
