@@ -43,7 +43,7 @@ def steady(self: Any) -> None:
 @app.task(name="slow", bind=True, breaker="gate", pause_queue=True)
 def slow(self: Any) -> None:
     began = time.time()
-    time.sleep(0.3)
+    time.sleep(0.2)
     _note(self, began)
 
 
