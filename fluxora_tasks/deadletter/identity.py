@@ -29,6 +29,7 @@ FIRST_ATTEMPT_AT = "fx_first_attempt_at"
 DEFERRALS = "fx_deferrals"
 DEFERRED_FOR = "fx_deferred_for"
 DEFERRED_SINCE = "fx_deferred_since"
+DEFERRAL_HEADERS: Final = frozenset({DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE})
 
 _SEPARATOR = "\x1f"
 

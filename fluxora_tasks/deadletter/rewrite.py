@@ -12,9 +12,7 @@ from typing import Any, Final
 from fluxora_tasks.deadletter.envelope import Kind, Payload
 from fluxora_tasks.deadletter.identity import (
     DEAD_ID,
-    DEFERRALS,
-    DEFERRED_FOR,
-    DEFERRED_SINCE,
+    DEFERRAL_HEADERS,
     FIRST_ATTEMPT_AT,
     MESSAGE_ID,
     PUBLISH_ID,
@@ -27,7 +25,8 @@ _DROPPED: Final = frozenset(
     {
         *("expires", "eta", "redelivered", "compression"),
         *("x-delivery-count", "x-acquired-count"),
-        *(FIRST_ATTEMPT_AT, DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE, REPLAY_OP),
+        *(FIRST_ATTEMPT_AT, REPLAY_OP),
+        *DEFERRAL_HEADERS,
     }
 )
 _DROPPED_PREFIXES: Final = ("x-death", "x-first-death", "x-last-death")

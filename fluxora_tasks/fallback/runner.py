@@ -68,7 +68,7 @@ class Fallback:
         if any(qualified_name(cls) == _CELERYS_OWN for cls in type(error).__mro__):
             return False
         outcome = self._classify(error)
-        return outcome not in _UNTOUCHED or (outcome is Outcome.IGNORED and _refusal_behind(error) is not None)
+        return outcome not in _UNTOUCHED or (outcome is Outcome.IGNORED and refusal_behind(error) is not None)
 
     def run(
         self, error: Exception | None, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempts: int | None = None
@@ -128,7 +128,7 @@ class Fallback:
 
     def _given(self, found: Found, error: Exception | None, attempts: int | None) -> FallbackOutcome:
         answer, failed = found
-        refusal = _refusal_behind(error) if error is not None else None
+        refusal = refusal_behind(error) if error is not None else None
         outcome = FallbackOutcome(
             value=answer.value,
             operation=self.operation,
@@ -166,7 +166,7 @@ class Fallback:
                 logger.exception("a fallback could not take note of a result: %s", self.operation)
 
 
-def _refusal_behind(error: BaseException) -> CircuitBreakerError | None:
+def refusal_behind(error: BaseException) -> CircuitBreakerError | None:
     """The refusal of an open circuit that an error is, or was raised from."""
     return next((cause for cause in causes_of(error) if isinstance(cause, CircuitBreakerError)), None)
 

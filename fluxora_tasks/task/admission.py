@@ -1,7 +1,7 @@
 """What to do with a message whose circuit refuses it (pure). The worker asks before a run, the body's side after one.
 
-A refusal is no failure: it uses up no attempt. What bounds it is the time a message has been put off for in all, which
-travels with it as a sum of waits, so that no worker's clock takes part.
+A refusal is no failure: it uses up no attempt. What bounds it is the time a message has been put off for since its last
+run. That travels with the message as a sum of waits, so that no worker's clock takes part.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from fluxora_tasks.classification import causes_of
 from fluxora_tasks.deadletter.identity import DEFERRALS, DEFERRED_FOR
 from fluxora_tasks.errors import CircuitBreakerError
 
-#: Seconds. The broker keeps a wait from here on, a shorter one would be a worker's · an early recovery is noticed
-#: within the longest.
+#: Seconds of one wait: a shorter one would send the message round in a circle, a longer one miss an early recovery.
 SHORTEST: Final = 1.25
 LONGEST: Final = 60.0
 
@@ -28,27 +26,8 @@ _PROBING: Final = 1.0
 #: Seconds over which those that are put off together come back: per message of the last second, at least, at most.
 _SPREAD_EACH, _SPREAD_LEAST, _SPREAD_MOST = 0.02, 2.0, 30.0
 
-#: Of a header that somebody else wrote.
+#: No message has been put off for longer, or more often; beyond that somebody else wrote the header.
 _MANY: Final = 10**9
-
-
-class Refusal(Protocol):
-    """That a circuit gives no permit; a ``CircuitBreakerError`` says the same."""
-
-    @property
-    def name(self) -> str:
-        """Of the circuit."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """Its state."""
-        ...
-
-    @property
-    def retry_after(self) -> float:
-        """Seconds until asking again makes sense."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +76,7 @@ class Refuse:
     text: str
 
 
-def decide(refusal: Refusal, terms: Terms, waited: Waited) -> Defer | RunFallback | Refuse:
+def decide(refusal: CircuitBreakerError, terms: Terms, waited: Waited) -> Defer | RunFallback | Refuse:
     """
     What becomes of a message whose circuit refuses it.
 
@@ -113,18 +92,18 @@ def decide(refusal: Refusal, terms: Terms, waited: Waited) -> Defer | RunFallbac
         return Defer(left)
     if terms.has_fallback:
         return RunFallback()
-    times = "once" if waited.deferrals == 1 else f"{waited.deferrals} times"
     return Refuse(
-        f"put off {times}, {waited.seconds:,.0f} s in all, for circuit {refusal.name!r}, which is still {refusal.state}"
+        f"circuit {refusal.name!r} is still {refusal.state} after {waited.deferrals} deferrals, "
+        f"{waited.seconds:,.0f} s in all"
     )
 
 
-def delay_for(refusal: Refusal, at_most: float, crowd: int, random: Random) -> float:
+def delay_for(refusal: CircuitBreakerError, at_most: float, crowd: int, random: Random) -> float:
     """
     Seconds to put a message off: the rest of the cooldown, plus a random part that spreads those who wait for it.
 
     Args:
-        at_most: What is left of ``max_defer``.
+        at_most: What is left of ``max_defer``; a wait may end up to ``SHORTEST`` after it.
         crowd: Messages this process has put off within the last second.
     """
     spread = min(max(_SPREAD_LEAST, _SPREAD_EACH * crowd), _SPREAD_MOST)
@@ -141,28 +120,17 @@ def terms_of(task: Any, max_defer: float, asked: bool = False) -> Terms:
         max_defer: Where the task says nothing.
         asked: Its fallback was asked already.
     """
-    has_fallback = getattr(task, "fallback", None) is not None
-    on_open = getattr(task, "on_open", None) or ("fallback" if has_fallback else "defer")
-    return Terms(on_open, _seconds(getattr(task, "max_defer", None), max_defer), has_fallback and not asked)
+    has_fallback = task.fallback is not None
+    on_open = task.on_open or ("fallback" if has_fallback else "defer")
+    own = task.max_defer.total_seconds() if isinstance(task.max_defer, timedelta) else task.max_defer
+    return Terms(on_open, max_defer if own is None else own, has_fallback and not asked)
 
 
 def waited_of(headers: Any) -> Waited:
     """What the headers of a message say; nothing where they say what no message of ours would."""
     if not isinstance(headers, Mapping):
         return Waited()
-    count, seconds = headers.get(DEFERRALS), headers.get(DEFERRED_FOR)
-    return Waited(int(_figure(count)), _figure(seconds))
-
-
-def refusal_behind(error: BaseException) -> CircuitBreakerError | None:
-    """The refusal of an open circuit that an error is, or was raised from."""
-    return next((cause for cause in causes_of(error) if isinstance(cause, CircuitBreakerError)), None)
-
-
-def _seconds(own: Any, default: float) -> float:
-    if isinstance(own, timedelta):
-        return own.total_seconds()
-    return default if own is None else float(own)
+    return Waited(int(_figure(headers.get(DEFERRALS))), _figure(headers.get(DEFERRED_FOR)))
 
 
 def _figure(value: Any) -> float:

@@ -11,24 +11,26 @@ from types import FunctionType
 from typing import Any, ClassVar, Final, NoReturn
 
 from billiard.common import terminate_handler_fired
-from celery import Task, states
+from celery import Task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from kombu.exceptions import OperationalError
 
 from fluxora_tasks.classification import Classifier, Outcome, classify, qualified_name
 from fluxora_tasks.deadletter.envelope import Kind
-from fluxora_tasks.deadletter.identity import DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE, FIRST_ATTEMPT_AT
+from fluxora_tasks.deadletter.identity import DEFERRAL_HEADERS, FIRST_ATTEMPT_AT
 from fluxora_tasks.errors import CircuitBreakerError, NonRetryableError, TaskAborted
 from fluxora_tasks.events import RetryGivenUp, RetryScheduled, emit
 from fluxora_tasks.fallback import FallbackOutcome, FallbackStrategy, Step
 from fluxora_tasks.fallback.outcome import activations
+from fluxora_tasks.fallback.runner import refusal_behind
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason, RetryIn, outcome_under
 from fluxora_tasks.retry.policy import RetryPolicy
-from fluxora_tasks.task.admission import Defer, Refuse, decide, refusal_behind, terms_of, waited_of
-from fluxora_tasks.task.allowance import affords, began, ended_well, task_budget
-from fluxora_tasks.task.degrading import REFUSED, TaskFallback, was_asked
-from fluxora_tasks.task.options import check_options, check_together, policy_of
+from fluxora_tasks.task.admission import Defer, RunFallback, decide, terms_of, waited_of
+from fluxora_tasks.task.budget import affords, began, ended_well, task_budget
+from fluxora_tasks.task.fallback import REFUSED, TaskFallback, was_asked
+from fluxora_tasks.task.options import OPTIONS, check_options, check_together, policy_of
 from fluxora_tasks.task.outcome import Attempt, attempt_of, conclude, kind_of, mark
+from fluxora_tasks.task.parking import ParkingBackend
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +42,8 @@ _DEFAULT_POLICY = RetryPolicy()
 #: Seconds; where no application says otherwise.
 _DEFAULT_MAX_DEFER = 3600.0
 
-#: What a retry does not take along: it begins anew to wait for circuits.
-_LEFT_BEHIND: Final = frozenset({DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE, REFUSED})
+#: Headers that another attempt does not take along: it begins anew to wait for circuits.
+_LEFT_BEHIND: Final = DEFERRAL_HEADERS | {REFUSED}
 
 
 class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
@@ -67,7 +69,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     """
 
     abstract = True
-    Request = "fluxora_tasks.worker.request:CapturingRequest"
+    Request = "fluxora_tasks.worker.admission:GatedRequest"
 
     #: Whether no base class of the application beneath this one has a ``__call__`` of its own.
     _plain: ClassVar[bool] = True
@@ -120,11 +122,11 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     def _guarded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the body under its fallback and its budget."""
         fallback, budget, retries = self._fallback, task_budget(self.retry_policy, self.name), self.request.retries
-        if budget is not None:
-            began(budget, retries)
         instead = fallback.instead(self.request, args, kwargs) if fallback is not None else None
         if instead is not None:
             return self._noted(instead).value
+        if budget is not None:
+            began(budget, retries)
         before = activations()
         value = self.run(*args, **kwargs) if self._plain else super().__call__(*args, **kwargs)
         if fallback is not None:
@@ -167,41 +169,61 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             mark(error, Kind.BAD_ARGUMENTS, attempt.first_at)
             return None
         outcome = outcome_under(policy, error, self.classifier(error))
-        decision = conclude(policy, error, attempt, datetime.now(UTC), self.classifier)
+        refusal = self._refusal(error) if outcome is Outcome.IGNORED else None
+        if refusal is not None:
+            return self._refused(refusal, error, attempt, args, kwargs)
+        decision = conclude(policy, error, outcome, attempt, datetime.now(UTC))
         if isinstance(decision, RetryIn):
             if affords(task_budget(policy, self.name), error, outcome):
                 self._try_again(error, attempt, decision.delay)
             decision = GiveUp(GiveUpReason.BUDGET)
-        refusal = refusal_behind(error) if outcome is Outcome.IGNORED else None
-        if refusal is not error and was_asked(self.request):
-            refusal = None  # the fallback wants another error raised
-        if refusal is not None and self._is_refused_for_good(refusal, error):
-            mark(error, Kind.BREAKER_TIMEOUT, attempt.first_at)
-            return None
-        return self._give_up(error, attempt, decision, args, kwargs)
+        emit(RetryGivenUp(self.name, attempt.number, decision.reason, qualified_name(type(error))))
+        return self._given(error, attempt, self.kind_for(decision, error), args, kwargs)
 
-    def _is_refused_for_good(self, refusal: CircuitBreakerError, error: Exception) -> bool:
+    def _refusal(self, error: Exception) -> CircuitBreakerError | None:
+        """The refusal of a circuit that a failure is about."""
+        refusal = refusal_behind(error)
+        if refusal is not error and was_asked(self.request):
+            return None  # the fallback was asked about the refusal, and wants this error raised
+        return refusal
+
+    def _refused(
+        self,
+        refusal: CircuitBreakerError,
+        error: Exception,
+        attempt: Attempt,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> FallbackOutcome | None:
         """
-        Have the worker put the message off, where that is what to do.
+        Give a fallback, have the worker put the message off, or leave the verdict on the error.
 
         Raises:
             Reject: with the refusal as its reason, for the worker.
         """
-        request, extension = self.request, getattr(self.app, "fluxora", None)
-        default = extension.settings.max_defer if extension is not None else _DEFAULT_MAX_DEFER
-        terms = terms_of(self, default, asked=was_asked(request))
-        what = decide(refusal, terms, waited_of(request.headers))
-        if isinstance(what, Defer) and not request.is_eager:
+        what = self._decide(refusal)
+        if isinstance(what, RunFallback):
+            given = self._given(error, attempt, Kind.BREAKER_TIMEOUT, args, kwargs)
+            if given is not None:
+                return given
+            what = self._decide(refusal, asked=True)
+        if isinstance(what, Defer) and not self.request.is_eager:
             # a new one, without the traceback and the notes of this run
-            raise Reject(CircuitBreakerError(refusal.name, refusal.state, refusal.retry_after), requeue=True) from error
-        return isinstance(what, Refuse)
+            raise Reject(CircuitBreakerError(*refusal.args), requeue=True) from error
+        mark(error, Kind.BREAKER_TIMEOUT, attempt.first_at)
+        return None
 
-    def _give_up(
-        self, error: Exception, attempt: Attempt, decision: GiveUp, args: tuple[Any, ...], kwargs: dict[str, Any]
+    def _decide(self, refusal: CircuitBreakerError, asked: bool = False) -> Any:
+        extension = getattr(self.app, "fluxora", None)
+        default = extension.settings.max_defer if extension is not None else _DEFAULT_MAX_DEFER
+        terms = terms_of(self, default, asked or was_asked(self.request))
+        return decide(refusal, terms, waited_of(self.request.headers))
+
+    def _given(
+        self, error: Exception, attempt: Attempt, kind: Kind, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> FallbackOutcome | None:
-        emit(RetryGivenUp(self.name, attempt.number, decision.reason, qualified_name(type(error))))
-        kind, fallback = self.kind_for(decision, error), self._fallback
-        given = None
+        """What the fallback gives for a failure; ``None``: nothing, and the verdict is left on the error."""
+        fallback, given = self._fallback, None
         try:
             if fallback is not None:
                 given = fallback.after(error, self.request, args, kwargs, attempt.number)
@@ -217,7 +239,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     def _fallback(self) -> TaskFallback | None:
         if self.fallback is None:
             return None
-        return TaskFallback(self.name, self.fallback, self.classifier, gated=self.breaker is not None)
+        return TaskFallback(self.name, self.fallback, self.classifier, is_gated=self.breaker is not None)
 
     def _noted(self, outcome: FallbackOutcome) -> FallbackOutcome:
         """The outcome, after the result of this run is marked as degraded."""
@@ -234,6 +256,14 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         give_up_on: Any = self.policy().give_up_on
         return kind_of(decision, error, isinstance(error, (NonRetryableError, *give_up_on)))
 
+    def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
+        """The next attempt, whoever asks for it."""
+        request = self.request if request is None else request
+        headers = options.get("headers", request.headers)
+        if headers is not None:
+            options["headers"] = {name: value for name, value in headers.items() if name not in _LEFT_BEHIND}
+        return super().signature_from_request(request, *args, **options)
+
     def _try_again(self, error: Exception, attempt: Attempt, delay: float) -> None:
         """
         Publish the next attempt, then raise Retry so that Celery settles this one.
@@ -243,8 +273,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             Reject: the broker is away; the message goes back as it is.
         """
         request = self.request
-        headers = {name: value for name, value in (request.headers or {}).items() if name not in _LEFT_BEHIND}
-        headers[FIRST_ATTEMPT_AT] = attempt.first_at.isoformat()
+        headers = {**(request.headers or {}), FIRST_ATTEMPT_AT: attempt.first_at.isoformat()}
         signature = self.signature_from_request(request, countdown=delay, retries=request.retries + 1, headers=headers)
         scheduled = RetryScheduled(self.name, attempt.number, delay, qualified_name(type(error)))
         retry = Retry(exc=error, when=delay, is_eager=request.is_eager, sig=signature)
@@ -261,24 +290,6 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             raise error from exc
         emit(scheduled)
         raise retry from error
-
-
-class ParkingBackend:
-    """A result backend that stores a failure without telling chord, chain and error callbacks."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def mark_as_failure(
-        self, task_id: str, exc: BaseException, traceback: Any = None, request: Any = None, store_result: bool = True,
-        call_errbacks: bool = True, state: str = states.FAILURE,
-    ) -> None:  # fmt: skip
-        """Store the result, and nothing else."""
-        if store_result:
-            self._backend.store_result(task_id, exc, state, traceback=traceback, request=request)
 
 
 def _not_called(error: Exception) -> bool:
@@ -299,7 +310,8 @@ def resilient_class(cls: type[Task]) -> type[Task]:
     """The class itself where it is resilient already, else a subclass that is, with its own behaviour beneath."""
     if issubclass(cls, ResilientTask):
         return cls
-    return type(cls.__name__, (ResilientTask, cls), {"abstract": True, "__module__": cls.__module__})
+    options = {option: getattr(cls, option) for option in OPTIONS if hasattr(cls, option)}
+    return type(cls.__name__, (ResilientTask, cls), {**options, "abstract": True, "__module__": cls.__module__})
 
 
 def adopt(task: Task) -> None:

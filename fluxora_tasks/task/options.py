@@ -8,6 +8,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
+from fluxora_tasks.breaker.name import checked_name
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.fallback import FallbackStrategy, Step
 from fluxora_tasks.retry.policy import RetryPolicy
@@ -18,9 +19,6 @@ _LONGEST: Final = 604_800.0
 #: How alike a slip and an option are, of 1.
 _SLIP: Final = 0.85
 
-#: What ``on_open`` takes.
-ON_OPEN: Final = ("defer", "fallback", "reject")
-
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """
@@ -29,7 +27,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: one line with the task, the option and what it takes.
     """
-    for option, (accepts, takes) in _OPTIONS.items():
+    for option, (accepts, takes) in OPTIONS.items():
         value = options.get(option)
         if value is not None and not accepts(value):
             raise ConfigurationError(f"task {name}: {option} takes {takes}; got {value!r}")
@@ -37,7 +35,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         _check_names(name, options)
 
 
-def check_together(name: str, task: Any) -> None:
+def check_together(name: str, task: type[Any]) -> None:
     """
     Refuse options that need one another; inherited ones count.
 
@@ -47,9 +45,9 @@ def check_together(name: str, task: Any) -> None:
     Raises:
         ConfigurationError: likewise.
     """
-    if getattr(task, "on_open", None) == "fallback" and getattr(task, "fallback", None) is None:
+    if task.on_open == "fallback" and task.fallback is None:
         raise ConfigurationError(f"task {name}: on_open='fallback' needs a fallback=")
-    if getattr(task, "pause_queue", False) is True and len(names_of(getattr(task, "breaker", None))) != 1:
+    if task.pause_queue and len(names_of(task.breaker)) != 1:
         raise ConfigurationError(f"task {name}: pause_queue=True needs breaker= with one name")
 
 
@@ -72,12 +70,17 @@ def policy_of(task: Any, default: RetryPolicy) -> RetryPolicy:
 
 
 def _is_breaker(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(value)
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(isinstance(name, str) and name for name in value)
+    if isinstance(value, (str, list, tuple)):
+        return bool(value) and all(map(_is_name, names_of(value)))
     # a circuit is callable, too: as a decorator
     return callable(value) and not hasattr(value, "acquire")
+
+
+def _is_name(value: Any) -> bool:
+    try:
+        return bool(checked_name(value))
+    except ConfigurationError:
+        return False
 
 
 def _is_wait(value: Any) -> bool:
@@ -90,12 +93,12 @@ def _is_flag(value: Any) -> bool:
 
 
 #: Option -> what it accepts, and that in words.
-_OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "retry_policy": (lambda value: isinstance(value, RetryPolicy), "a RetryPolicy"),
     "dead_letter": (_is_flag, "True or False"),
     "on_dead": (lambda value: value in ("report", "park"), "'report' or 'park'"),
     "breaker": (_is_breaker, "the name of a circuit, several names, or a function of the task's arguments"),
-    "on_open": (lambda value: value in ON_OPEN, "'defer', 'fallback' or 'reject'"),
+    "on_open": (lambda value: value in ("defer", "fallback", "reject"), "'defer', 'fallback' or 'reject'"),
     "max_defer": (_is_wait, "seconds from 0 to 604800"),
     "pause_queue": (_is_flag, "True or False"),
     "fallback": (lambda value: isinstance(value, (FallbackStrategy, Step)), "a FallbackStrategy"),
@@ -104,7 +107,7 @@ _OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 
 def _check_names(name: str, options: Mapping[str, Any]) -> None:
     for option in options:
-        near = get_close_matches(option, _OPTIONS, 1, _SLIP) if option not in _OPTIONS else []
+        near = get_close_matches(option, OPTIONS, 1, _SLIP) if option not in OPTIONS else []
         if near:
             raise ConfigurationError(f"task {name}: no option is called {option!r}; did you mean {near[0]!r}?")
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from fluxora_tasks.classification import Classifier, retry_after_of
+from fluxora_tasks.classification import Outcome, retry_after_of
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import FIRST_ATTEMPT_AT
-from fluxora_tasks.retry.decision import Failure, GiveUp, GiveUpReason, RetryIn, decide, outcome_under
+from fluxora_tasks.retry.decision import Failure, GiveUp, GiveUpReason, RetryIn, decide
 from fluxora_tasks.retry.policy import RetryPolicy, seeded
 
 #: Attribute of an exception that carries the verdict of the child.
@@ -51,14 +51,19 @@ def attempt_of(task_id: str, retries: int, headers: Mapping[str, Any], now: date
 
 
 def conclude(
-    policy: RetryPolicy, error: BaseException, attempt: Attempt, now: datetime, classify: Classifier
+    policy: RetryPolicy, error: BaseException, outcome: Outcome, attempt: Attempt, now: datetime
 ) -> RetryIn | GiveUp:
-    """Retry or give up. What Celery's own options retried has had its attempts when it gets here."""
+    """
+    Retry or give up. What Celery's own options retried has had its attempts when it gets here.
+
+    Args:
+        outcome: Class of the error under the policy, see ``retry.decision.outcome_under``.
+    """
     own = policy.under(error)
     if attempt.explicit or had_its_retries(own, attempt.number):
         return GiveUp(GiveUpReason.ATTEMPTS)
     failure = Failure(
-        outcome=outcome_under(policy, error, classify(error)),
+        outcome=outcome,
         attempt=attempt.number,
         elapsed=max(0.0, (now - attempt.first_at).total_seconds()),
         retry_after=retry_after_of(error, now),

@@ -146,7 +146,7 @@ class Fetcher:
     def _room(self) -> int:
         """Messages that may be taken now."""
         qos = self._channel.qos
-        if not qos.can_consume():
+        if not self._channel.active_queues or not qos.can_consume():
             return 0
         if "can_consume" in vars(qos):  # Celery's worker_disable_prefetch, which knows no number
             return 0 if self.taken else 1

@@ -4,113 +4,72 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from fluxora_tasks.classification import REPEATABLE, Outcome
-from fluxora_tasks.task.admission import Refusal
+from fluxora_tasks.breaker.live import LiveBreaker
+from fluxora_tasks.breaker.permit import Permit, Refusal
+from fluxora_tasks.breaker.record import Result
+from fluxora_tasks.breaker.verdict import judged
+from fluxora_tasks.classification import Classifier
+from fluxora_tasks.errors import CircuitBreakerError
 from fluxora_tasks.task.options import names_of
 
 logger = logging.getLogger(__name__)
 
-_FAILURES: Final = REPEATABLE | {Outcome.FAILURE_FATAL}
-
-
-class Permit(Protocol):
-    """Leave for one run."""
-
-    def success(self, duration: float | None = None) -> Any:
-        """It ended well."""
-        ...
-
-    def failure(self, error: BaseException | None = None, duration: float | None = None) -> Any:
-        """It failed."""
-        ...
-
-    def ignore(self) -> Any:
-        """Its end says nothing about the dependency."""
-        ...
-
-    def release(self) -> Any:
-        """It was not made."""
-        ...
-
-
-class Circuit(Protocol):
-    """What gives permits."""
-
-    def peek(self) -> Refusal | None:
-        """What it would refuse with now; no I/O."""
-        ...
-
-    def try_acquire(self) -> Any:
-        """A permit, or a refusal."""
-        ...
-
 
 class Permits:
-    """The permits of one run; of several ends the first counts.
+    """
+    The permits of one run; of several ends the first counts.
 
     Args:
-        classify: What an error of the task means.
+        classifier: What an error of the task means.
     """
 
-    def __init__(self, taken: Sequence[Permit], classify: Callable[[BaseException], Outcome]) -> None:
-        self._taken, self._classify = taken, classify
+    def __init__(self, taken: Sequence[Permit], classifier: Classifier) -> None:
+        self._taken, self._classifier = taken, classifier
 
     def succeeded(self, duration: float | None) -> None:
-        """The run gave a result."""
+        """The run gave a result; ``duration`` in seconds, ``None``: since the permit was taken."""
         for permit in self._take():
             permit.success(duration)
 
     def failed(self, error: BaseException, duration: float | None) -> None:
         """The run raised; the task's classifier says what that means."""
-        outcome = self._outcome(error)
-        if outcome is Outcome.IGNORED:
+        result = judged(error, self._classifier)
+        if result is Result.EXCLUDED:
             self.excluded()
-        elif outcome in _FAILURES:
+        elif result is Result.SUCCESS:
+            self.succeeded(duration)
+        else:
             for permit in self._take():
                 permit.failure(error, duration)
-        else:
-            self.succeeded(duration)
 
     def excluded(self) -> None:
-        """The end says nothing: revoked, rejected, ended from outside."""
+        """The end says nothing about the other side, or there was no run."""
         for permit in self._take():
             permit.ignore()
-
-    def given_back(self) -> None:
-        """There was no run, or nobody will learn how it ended."""
-        for permit in self._take():
-            permit.release()
 
     def _take(self) -> Sequence[Permit]:
         taken, self._taken = self._taken, ()
         return taken
 
-    def _outcome(self, error: BaseException) -> Outcome:
-        try:
-            return self._classify(error)
-        except Exception:
-            logger.exception("classifying a failure failed; it counts as one")
-            return Outcome.FAILURE_FATAL
 
-
-def take(circuits: Sequence[Circuit], classify: Callable[[BaseException], Outcome]) -> Permits | Refusal:
+def take(circuits: Sequence[LiveBreaker], classifier: Classifier) -> Permits | CircuitBreakerError:
     """Permits of all circuits, or the refusal of the first that gives none; then none is kept."""
     if len(circuits) > 1:
-        # asked first, so that no probe is taken of one circuit while another is open
+        # looked at first, so that no probe is taken of one circuit while another is open
         refusal = next((refusal for circuit in circuits if (refusal := circuit.peek()) is not None), None)
         if refusal is not None:
-            return refusal
+            return refusal.error()
     taken: list[Permit] = []
     for circuit in circuits:
         answer = circuit.try_acquire()
-        if not hasattr(answer, "settle"):
-            Permits(taken, classify).given_back()
-            return answer  # type: ignore[no-any-return]  # a permit or a refusal
+        if isinstance(answer, Refusal):
+            Permits(taken, classifier).excluded()
+            return answer.error()
         taken.append(answer)
-    return Permits(taken, classify)
+    return Permits(taken, classifier)
 
 
 class CircuitNames:

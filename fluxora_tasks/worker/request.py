@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, TaskRevokedError, Terminated
+from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, Terminated
 from celery.worker import state
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
-from fluxora_tasks.deadletter.identity import DEAD_ID, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
 from fluxora_tasks.task.outcome import had_its_retries
-from fluxora_tasks.worker.admission import Gated
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
 from fluxora_tasks.worker.chord import can_repair, repair
 from fluxora_tasks.worker.gate import Verdict
@@ -50,7 +47,7 @@ class InvalidMessage(InvalidTaskError):  # type: ignore[misc]  # Celery is untyp
         self.kind = kind
 
 
-class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyped
+class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     """One delivery of a task message, from its arrival to its settlement."""
 
     _note: Note | None = None
@@ -80,10 +77,9 @@ class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyp
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
-        error = _error_of(exc_info)
+        error = error_of(exc_info)
         if isinstance(error, TimeLimitExceeded) and not return_ok:
             return None  # the pool calls on_timeout next; telling it here too would fire the error callbacks twice
-        self._tell_failure(error)
         if state.should_terminate:
             self._strike_off()  # a cold shutdown is nobody's crash
         if isinstance(error, Retry):
@@ -95,8 +91,6 @@ class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyp
                 lambda: super(CapturingRequest, self).on_failure(exc_info, send_failed_event, return_ok),
             )
         if isinstance(error, Reject) and error.requeue:
-            if self._put_off_after(error):
-                return None
             self._strike_off()
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if isinstance(error, Terminated):
@@ -106,8 +100,6 @@ class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyp
 
     def on_accepted(self, pid: int, time_accepted: float) -> Any:
         """The pool begins to run it."""
-        if self._permits is not None:
-            self._began = time.monotonic()
         if self._runtime.in_process:
             self._runtime.started(self._message_id)
         return super().on_accepted(pid, time_accepted)
@@ -116,19 +108,13 @@ class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyp
         """The pool reports a time limit; the hard one ends the run."""
         if soft:
             return super().on_timeout(soft, timeout)
-        self._tell_failure(TimeLimitExceeded(timeout))
         with self._dying(lambda: Reason(Kind.HARD_TIME_LIMIT, TimeLimitExceeded(timeout))):
             return super().on_timeout(soft, timeout)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: int | None, expired: bool) -> Any:
-        self._tell_nothing()
         kind = Kind.EXPIRED if expired else Kind.REVOKED
         with self._dying(lambda: Reason(kind, text=f"task {reason}")):
             return super()._announce_revoked(reason, terminated, signum, expired)
-
-    def _announce_cancelled(self, *args: Any, **kwargs: Any) -> Any:
-        self._tell_nothing()
-        return super()._announce_cancelled(*args, **kwargs)
 
     def _retry_worker_lost(self, exc: BaseException, exc_info: ExceptionInfo) -> bool:
         note, self._note, failing, self._failing = self._note, None, self._failing, False
@@ -304,10 +290,11 @@ class CapturingRequest(Gated, Request):  # type: ignore[misc]  # Celery is untyp
         """
         A success resolves the record of its message, wherever there may be one.
 
-        There may be for a replay, for a redelivered copy, and after a retry: the run that sent this attempt may have
-        lost its process right after, or been a redelivered copy itself.
+        There may be for a replay, for a redelivered copy, and after a retry or a deferral: the run that sent this
+        message may have lost its process right after, or been a redelivered copy itself.
         """
-        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or self._request_dict.get("retries"):
+        sent_again = self._request_dict.get("retries") or DEFERRALS in self._request_dict
+        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or sent_again:
             return confirmation(self._delivery, datetime.now(UTC))
         return None
 
@@ -317,7 +304,6 @@ def _noting_success(inner: Callable[..., Any]) -> Callable[..., Any]:
     def on_success(self: CapturingRequest, outcome: Any, **kwargs: Any) -> Any:
         if outcome[0]:
             return inner(self, outcome, **kwargs)
-        self._tell_success(outcome[1])
         return self._end("succeeded", functools.partial(inner, self, outcome, **kwargs), self._confirmation())
 
     return on_success
@@ -326,17 +312,10 @@ def _noting_success(inner: Callable[..., Any]) -> Callable[..., Any]:
 def _noting_start(inner: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(inner)
     def execute_using_pool(self: CapturingRequest, pool: Any, **kwargs: Any) -> Any:
-        runtime = self._runtime
-        if (self._task.breaker is not None or runtime.pausing is not None) and (self.revoked() or not self._admit()):
-            raise TaskRevokedError(self.id)
-        try:
-            result = inner(self, pool, **kwargs)
-        except BaseException:
-            self._give_permits_back()
-            raise
+        result = inner(self, pool, **kwargs)
         # the loop sends the books before it writes to the child, so no child can die of a run that is not in them
-        if not runtime.in_process:
-            runtime.started(self._message_id)
+        if not self._runtime.in_process:
+            self._runtime.started(self._message_id)
         return result
 
     return execute_using_pool
@@ -361,21 +340,12 @@ def queue_of(app: Any, message: Any) -> str:
     if not exchange:
         return routing_key
     for name, queue in app.amqp.queues.items():
-        if queue.exchange and queue.exchange.name == exchange and _takes(queue, routing_key):
+        if queue.exchange and queue.exchange.name == exchange and queue.routing_key == routing_key:
             return str(name)
     return routing_key
 
 
-def _takes(queue: Any, routing_key: str) -> bool:
-    """Whether a queue takes messages with a routing key from its exchange."""
-    if queue.routing_key == routing_key or queue.exchange.type == "fanout":
-        return True
-    if queue.exchange.type != "topic":
-        return False
-    words = re.escape(str(queue.routing_key)).replace(r"\*", r"[^.]+").replace(r"\#\.", r"(?:.+\.)?")
-    return re.fullmatch(words.replace(r"\.\#", r"(?:\..+)?").replace(r"\#", ".*"), routing_key) is not None
-
-
-def _error_of(exc_info: ExceptionInfo) -> Any:
+def error_of(exc_info: ExceptionInfo) -> Any:
+    """The exception that the pool reports."""
     error = exc_info.exception
     return error.exc if isinstance(error, ExceptionWithTraceback) else error

@@ -1,90 +1,96 @@
-"""A Celery app whose tasks need circuits; started as a real worker."""
+"""A Celery app whose tasks stand behind circuits; started as a real worker."""
 
 from __future__ import annotations
 
-import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
-from fluxora_tasks import (
-    BreakerPolicy,
-    CircuitBreaker,
-    DefaultValueFallback,
-    RetryPolicy,
-    install,
-)
+from fluxora_tasks import CircuitBreaker, DefaultValueFallback, RetryPolicy, install
+from fluxora_tasks.breaker.registry import declare
 from fluxora_tasks.retry import RetryBudget
+from tests.acceptance.gated_policies import FRAGILE, GATE
 
 app = Celery("gated")
-app.conf.update(worker_prefetch_multiplier=8)
-extension = install(app)
+app.conf.update(worker_prefetch_multiplier=4)
+install(app)
 
-ONCE = RetryPolicy(max_attempts=1)
-TWICE = RetryPolicy(max_attempts=2, base_delay=0.05, jitter=False, budget=RetryBudget(capacity=1))
+for circuit in ("gate", "down"):
+    declare(circuit, GATE)
+declare("fragile", FRAGILE)
 
-#: One probe decides; opened by the tests, or by five failures.
-DEPENDENCY = CircuitBreaker(name="dependency", policy=BreakerPolicy(probes=1, probes_required=1, cooldown=1.0))
+PLAN_B = DefaultValueFallback("plan b")
 
-
-def started(self: Any, what: Any) -> None:
-    """Leave word of a run where the test finds it."""
-    headers = self.request.headers or {}
-    word = {"what": what, "at": time.time(), "retries": self.request.retries, "put_off": headers.get("fx_deferrals", 0)}
-    assert extension.store is not None
-    extension.store.run(lambda client: client.rpush("starts", json.dumps(word)))
+#: A line for each run goes here.
+RUNS = Path(os.environ.get("TEST_RUNS", os.devnull))
 
 
-@app.task(name="fetch", bind=True, breaker="dependency")
-def fetch(self: Any, number: int) -> int:
-    started(self, number)
-    return number
+def _note(task: Any, *more: Any) -> None:
+    headers = task.request.headers or {}
+    words = (task.request.id, time.time(), task.request.retries, headers.get("fx_deferrals", 0), *more)
+    with RUNS.open("a") as runs:
+        runs.write(" ".join(map(str, words)) + "\n")
 
 
-@app.task(name="impatient", breaker="dependency", max_defer=1)
-def impatient() -> None:
-    raise AssertionError("never called")
+@app.task(name="steady", bind=True, breaker="gate")
+def steady(self: Any) -> None:
+    _note(self)
 
 
-@app.task(name="rejecting", breaker="dependency", on_open="reject")
-def rejecting() -> None:
-    raise AssertionError("never called")
+@app.task(name="slow", bind=True, breaker="gate", pause_queue=True)
+def slow(self: Any) -> None:
+    began = time.time()
+    time.sleep(0.2)
+    _note(self, began)
 
 
-@app.task(name="degrading", breaker="dependency", fallback=DefaultValueFallback("kept"))
-def degrading() -> str:
-    return "fresh"
+@app.task(name="impatient", breaker="down", max_defer=1)
+def impatient() -> None: ...
 
 
-@app.task(name="by_argument", bind=True, breaker=lambda tenant: f"tenant-{tenant}")
-def by_argument(self: Any, tenant: str) -> str:
-    started(self, tenant)
-    return tenant
+@app.task(name="rejecting", breaker="down", on_open="reject")
+def rejecting() -> None: ...
 
 
-@DEPENDENCY
-def _ask() -> str:
-    return "answer"
+@app.task(name="by_argument", breaker=lambda circuit: circuit, on_open="reject")
+def by_argument(circuit: str) -> str:
+    return f"ran under {circuit}"
 
 
-@app.task(name="inner", bind=True)
-def inner(self: Any) -> str:
-    started(self, "inner")
-    return _ask()
+@app.task(name="under_two", breaker=["up", "down"], on_open="reject")
+def under_two() -> None: ...
 
 
-@app.task(name="failing", breaker="sick", retry_policy=ONCE)
-def failing() -> None:
-    raise ConnectionError("the other side is down")
+@app.task(name="degraded", breaker="down", fallback=PLAN_B)
+def degraded() -> str:
+    return "plan a"
 
 
-@app.task(name="budgeted", retry_policy=TWICE)
-def budgeted() -> None:
-    raise ConnectionError("down")
+@app.task(name="patient", breaker="down", max_defer=1, on_open="defer", fallback=PLAN_B)
+def patient() -> str:
+    return "plan a"
 
 
-@app.task(name="resting", bind=True, breaker="dependency", pause_queue=True)
-def resting(self: Any, number: int) -> int:
-    started(self, number)
-    return number
+@app.task(name="meets_it_inside", bind=True, max_defer=1)
+def meets_it_inside(self: Any) -> None:
+    _note(self)
+    with CircuitBreaker(name="down"):
+        pass
+
+
+@app.task(name="without_budget", retry_policy=RetryPolicy(base_delay=0.1, budget=RetryBudget(0)))
+def without_budget() -> None:
+    raise ConnectionRefusedError("down")
+
+
+@app.task(name="fails", breaker="fragile")
+def fails() -> None:
+    raise ValueError("broken")
+
+
+@app.task(name="covered", breaker="fragile", fallback=PLAN_B)
+def covered() -> None:
+    raise ValueError("broken")

@@ -1,68 +1,88 @@
-"""What a real worker does with messages whose circuit is open, on both brokers."""
+"""Circuits before tasks, with real workers on both brokers."""
 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
-from fluxora_tasks.breaker.policy import BreakerPolicy
 from fluxora_tasks.breaker.record import CircuitState, Order
-from fluxora_tasks.breaker.stores.redis import RedisBreakerStore
+from fluxora_tasks.breaker.store import BreakerStore
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.devstack.process import ManagedProcess
 from fluxora_tasks.install import Extension, install
 from fluxora_tasks.settings import Settings
-from fluxora_tasks.state import StateStore
 from tests.acceptance.dead_queue import DeadQueue
+from tests.acceptance.gated_policies import GATE
 from tests.processes import CeleryProcesses
-from tests.servers import StoreServer
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.integration]
 
 APP = "tests.acceptance.gated_app"
-ON_CALL = Order("ann", "the other side is ill")
+TEST = Order("test")
 
 
-@dataclass
-class Gate:
-    """Workers, a client, an operator, and what the tasks left word of."""
+@dataclass(frozen=True)
+class Run:
+    """One run of a body, as it was noted there."""
 
-    extension: Extension
-    state: StateStore
-    dead: DeadQueue
-    processes: CeleryProcesses
-    environment: dict[str, str]
+    task_id: str
+    at: float
+    retries: int
+    deferrals: int
+    began: float
+
+
+class Bench:
+    """Workers on one broker, a client, the circuits' store, and the dead-letter queue."""
+
+    def __init__(self, client: Celery, broker_url: str, runs: Path, start: Any) -> None:
+        self.client, self._path, self.start = client, runs, start
+        self.extension: Extension = client.fluxora
+        self.dead = DeadQueue(broker_url)
 
     @property
-    def circuits(self) -> RedisBreakerStore:
-        return RedisBreakerStore(self.state)
+    def circuits(self) -> BreakerStore:
+        store = self.extension.breakers.store
+        assert store is not None
+        return store
 
-    def worker(self, *options: str, name: str = "worker") -> ManagedProcess:
-        options = options or ("--concurrency", "2")
-        return self.processes.worker(APP, self.environment, *options, name=name)
+    def open(self, circuit: str, seconds: float) -> None:
+        self.circuits.open_for(circuit, seconds, TEST, GATE)
+
+    def state_of(self, circuit: str) -> CircuitState:
+        return self.circuits.read([circuit])[0].snapshot.state
 
     def send(self, task: str, *args: Any, **options: Any) -> Any:
-        return self.extension.app.send_task(task, args=args, **options)
+        return self.client.send_task(task, args=args, **options)
 
-    def open_for(self, seconds: float) -> None:
-        self.circuits.open_for("dependency", seconds, ON_CALL, BreakerPolicy())
+    def runs(self) -> list[Run]:
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        return [
+            Run(words[0], float(words[1]), int(words[2]), int(words[3]), float(words[4]) if words[4:] else 0.0)
+            for words in map(str.split, lines)
+        ]
 
-    def starts(self) -> list[dict[str, Any]]:
-        words: Any = self.state.run(lambda client: client.lrange("starts", 0, -1))
-        return [json.loads(word) for word in words]
+    def all_ran(self, ids: set[str], limit: float = 40.0) -> list[Run]:
+        """Their runs, when each had one and the books are closed."""
+        wait_until(lambda: {run.task_id for run in self.runs()} >= ids, limit, f"a run of each of {len(ids)} tasks")
+        wait_until(lambda: self.counts().open == 0, 20, "the end of each message in the journal")
+        return self.runs()
 
-    def all_ended(self) -> bool:
-        """Whether each message sent has succeeded, or is a dead letter that no recorder has taken yet."""
-        journal = self.extension.journal
-        assert journal is not None
-        return journal.counts().open == len(self.dead.letters())
+    def counts(self) -> Any:
+        assert self.extension.journal is not None
+        return self.extension.journal.counts()
+
+
+def deferrals_of(worker: ManagedProcess) -> int:
+    """How often it put a message off, by its log."""
+    return worker.output().count(" put off for ")
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -72,122 +92,120 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def gate(broker_url: str, store: StoreServer, celery_processes: CeleryProcesses) -> Iterator[Gate]:
-    settings = Settings(
-        broker_url=broker_url, redis_url=store.state_url(2), result_backend=store.broker_url(1), max_attempts=1
-    )
-    environment = {
-        "FLUXORA_BROKER_URL": broker_url,
-        "FLUXORA_REDIS_URL": store.state_url(2),
-        "FLUXORA_RESULT_BACKEND": store.broker_url(1),
-    }
-    client, state, dead = Celery("client"), StateStore(store.state_url(2)), DeadQueue(broker_url)
-    yield Gate(install(client, settings), state, dead, celery_processes, environment)
-    dead.close()
+def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses, tmp_path: Path) -> Iterator[Bench]:
+    urls = {"broker_url": broker_url, "redis_url": store.state_url(2), "result_backend": store.broker_url(1)}
+    runs = tmp_path / "runs"
+    environment = {f"FLUXORA_{name.upper()}": url for name, url in urls.items()} | {"TEST_RUNS": str(runs)}
+    client = Celery("client")
+    install(client, Settings(**urls))
+
+    def start(name: str = "worker", *options: str, pool: str = "prefork") -> ManagedProcess:
+        return celery_processes.worker(APP, environment, "-P", pool, "-c", "2", *options, name=name)
+
+    bench = Bench(client, broker_url, runs, start)
+    yield bench
+    bench.dead.close()
     gc.collect()  # results unsubscribe when they are collected: while the store is there to hear it
     client.close()
-    state.close()
 
 
-def test_messages_wait_for_an_open_circuit(gate: Gate) -> None:
-    """A hundred of them use no attempt, all run after it closes, spread over more than a second; none is lost."""
-    gate.worker()
-    gate.open_for(4.0)
-    for number in range(100):
-        gate.send("fetch", number)
-    wait_until(lambda: len(gate.starts()) >= 100, 60)
-    wait_until(gate.all_ended, 20)
-    starts = gate.starts()
-    assert sorted(word["what"] for word in starts) == list(range(100))
-    assert {word["retries"] for word in starts} == {0}
-    assert min(word["put_off"] for word in starts) >= 1
-    times = [word["at"] for word in starts]
-    assert max(times) - min(times) >= 1.0
-    assert gate.circuits.read(["dependency"])[0].snapshot.state is CircuitState.CLOSED
-    assert not gate.dead.letters()
+def test_a_hundred_messages_meet_an_open_circuit(bench: Bench) -> None:
+    """No attempt is used; all run once after it closes, spread over more than a second; the books add up."""
+    worker = bench.start()
+    bench.open("gate", 2.0)
+    ids = {bench.send("steady").id for _ in range(100)}
+    runs = bench.all_ran(ids)
+    assert len(runs) == 100
+    assert {run.retries for run in runs} == {0}
+    assert min(run.deferrals for run in runs) >= 1
+    assert max(run.at for run in runs) - min(run.at for run in runs) > 1.0
+    counts = bench.counts()
+    assert (counts.sent, counts.succeeded, counts.retried, counts.open) == (100, 100, 0, 0)
+    assert bench.dead.letters() == []
+    assert deferrals_of(worker) == sum(run.deferrals for run in runs)
+    assert bench.state_of("gate") is CircuitState.CLOSED
 
 
-def test_each_task_has_its_own_terms(gate: Gate) -> None:
-    """A fallback at once and marked, a dead letter at once or after its time, another circuit; a body's refusal."""
-    gate.worker()
-    gate.open_for(5.0)
-    degraded, inner = gate.send("degrading"), gate.send("inner")
-    for task in ("impatient", "rejecting"):
-        gate.send(task)
-    assert gate.send("by_argument", "north").get(timeout=20) == "north"
-    assert degraded.get(timeout=20) == "kept"
-    meta = gate.extension.degraded(degraded)
-    assert meta is not None
-    assert meta["degraded"] is True
-    letters = {letter.task: letter for letter in gate.dead.wait_for(2)}
-    assert {letter.kind for letter in letters.values()} == {Kind.BREAKER_TIMEOUT}
-    assert "'dependency'" in letters["impatient"].message
-    assert letters["rejecting"].message.startswith("refused: circuit 'dependency' is OPEN")
+@pytest.mark.parametrize(("broker_url", "pool"), [("redis", "threads"), ("rabbitmq", "solo")], indirect=["broker_url"])
+def test_other_pools(bench: Bench, pool: str) -> None:
+    """A worker without an event loop puts messages off, too."""
+    bench.start(pool=pool)
+    bench.open("gate", 2.0)
+    ids = {bench.send("steady").id for _ in range(10)}
+    runs = bench.all_ran(ids)
+    assert len(runs) == 10
+    assert {run.retries for run in runs} == {0}
+    assert min(run.deferrals for run in runs) >= 1
+
+
+def test_what_a_task_wants_done_about_an_open_circuit(bench: Bench) -> None:
+    """Wait for so long, be refused at once, or give a fallback, which is marked; each as declared."""
+    bench.start()
+    bench.open("down", 300.0)
+    values = {name: bench.send(name) for name in ("degraded", "patient")}
+    ran = bench.send("by_argument", "up")
+    for name in ("impatient", "rejecting", "under_two", "meets_it_inside", "without_budget"):
+        bench.send(name)
+    bench.send("by_argument", "down")
+    letters = {letter.task: letter for letter in bench.dead.wait_for(6)}
+    assert {letter.kind for name, letter in letters.items() if name != "without_budget"} == {Kind.BREAKER_TIMEOUT}
+    assert letters["without_budget"].kind is Kind.RETRY_BUDGET
     assert {letter.attempts for letter in letters.values()} == {1}
-    assert inner.get(timeout=30) == "answer"
-    assert gate.send("degrading").get(timeout=20) == "fresh"
-    wait_until(gate.all_ended, 20)
+    assert letters["impatient"].message == "circuit 'down' is still OPEN after 1 deferrals, 1 s in all"
+    assert letters["rejecting"].message == "refused: circuit 'down' is OPEN"
+    assert "circuit down is OPEN" in letters["meets_it_inside"].message
+    assert [run.deferrals for run in bench.runs()] == [0, 1], "the body that met it ran before and after its wait"
+    assert ran.get(timeout=20) == "ran under up"
+    for result in values.values():
+        assert result.get(timeout=20) == "plan b"
+        mark = bench.extension.degraded(result)
+        assert mark is not None
+        assert (mark["degraded"], mark["cause"]) == (True, "refused")
+    assert bench.extension.degraded(ran) is None
+    wait_until(lambda: bench.counts().open == 6, what="only the dead letters are open in the journal")
 
 
-def test_two_workers_open_a_circuit_together(gate: Gate) -> None:
-    """Five failures between them are enough, and what comes later waits."""
-    for name in ("first", "second"):
-        gate.worker("--concurrency", "1", "--prefetch-multiplier", "1", name=name)
-    for _ in range(5):
-        gate.send("failing")
-    wait_until(lambda: gate.circuits.read(["sick"])[0].snapshot.state is not CircuitState.CLOSED, 20)
-    opened = [line for line in gate.circuits.history("sick") if line.event == "opened"]
-    assert [(line.reason, line.facts["failures"]) for line in opened] == [("all_failed", "5")]
-    assert len(gate.dead.wait_for(5)) == 5
+def test_two_workers_open_a_circuit_together(bench: Bench) -> None:
+    """Four failures seen by one and two by the other are six; then both refuse. A fallback's value hides no failure."""
+    one, other = bench.start("one", "-Q", "one"), bench.start("other", "-Q", "other")
+    for _ in range(4):
+        bench.send("fails", queue="one")
+    covered = [bench.send("covered", queue="other") for _ in range(2)]
+    assert [result.get(timeout=20) for result in covered] == ["plan b", "plan b"]
+    wait_until(lambda: bench.state_of("fragile") is CircuitState.OPEN, what="the circuit opens")
+    opened = bench.circuits.history("fragile")[0]
+    assert (opened.event, opened.facts["failures"]) == ("opened", "6")
+    for queue in ("one", "other"):
+        bench.send("fails", queue=queue)
+    wait_until(lambda: deferrals_of(one) == deferrals_of(other) == 1, what="both put their message off")
+    assert len(bench.dead.wait_for(4)) == 4
 
 
-def test_a_worker_that_is_killed_meanwhile_loses_nothing(gate: Gate) -> None:
-    """Between the new message and the end of the old one there may be two, never none."""
-    doomed = gate.worker(name="doomed")
-    gate.open_for(3.0)
-    for number in range(40):
-        gate.send("fetch", number)
-    wait_until(lambda: doomed.output().count("put off for") >= 10, 20)
-    doomed.kill()
-    gate.worker(name="heir")
-    wait_until(lambda: {word["what"] for word in gate.starts()} == set(range(40)), 60)
-    wait_until(gate.all_ended, 30)
-    assert not gate.dead.letters()
+def test_a_worker_killed_while_it_puts_messages_off(bench: Bench) -> None:
+    """Nothing is lost: what it held comes again, what it sent away waits in the broker."""
+    worker = bench.start()
+    bench.open("gate", 2.0)
+    ids = {bench.send("steady").id for _ in range(150)}
+    wait_until(lambda: deferrals_of(worker) > 0, what="the first deferral")
+    worker.kill()
+    bench.start("heir")
+    runs = bench.all_ran(ids, limit=60.0)
+    assert {run.task_id for run in runs} == ids
+    assert {run.retries for run in runs} == {0}
+    assert bench.dead.letters() == []
 
 
-def test_a_queue_rests_while_its_only_circuit_is_open(gate: Gate) -> None:
-    """Its messages stay in the broker, and run when the circuit lets them."""
-    worker = gate.worker("--concurrency", "2", "--queues", "slow,celery")
-    gate.open_for(5.0)
-    for number in range(20):
-        gate.send("resting", number, queue="slow")
-    wait_until(lambda: "queue slow rests" in worker.output(), 20)
-    late = gate.send("resting", 20, queue="slow")
-    assert gate.send("by_argument", "north").get(timeout=20) == "north"
-    wait_until(lambda: len(gate.starts()) >= 22, 60)
-    wait_until(gate.all_ended, 20)
-    resting, _, later = worker.output().partition("queue slow goes on")
-    assert late.id not in resting
-    assert late.id in later
-    assert {word["retries"] for word in gate.starts()} == {0}
-
-
-def test_a_retry_that_the_budget_refuses_is_a_dead_letter(gate: Gate) -> None:
-    """Of a kind of its own, after the first attempt."""
-    gate.worker()
-    gate.send("budgeted")
-    (letter,) = gate.dead.wait_for(1)
-    assert (letter.kind, letter.attempts) == (Kind.RETRY_BUDGET, 1)
-
-
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
-@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
-def test_other_pools_wait_as_well(gate: Gate, pool: str) -> None:
-    """Their runs need permits, too."""
-    gate.worker("--pool", pool, "--concurrency", "4")
-    gate.open_for(2.0)
-    for number in range(10):
-        gate.send("fetch", number)
-    wait_until(lambda: len(gate.starts()) >= 10, 40)
-    wait_until(gate.all_ended, 20)
-    assert min(word["put_off"] for word in gate.starts()) >= 1
+def test_a_queue_rests_while_its_circuit_is_open(bench: Bench) -> None:
+    """Messages stay in the broker; when it is due, one probe runs, and only after its success the others."""
+    worker = bench.start("worker", "-Q", "resting")
+    bench.open("gate", 2.0)
+    ids = {bench.send("slow", queue="resting").id for _ in range(20)}
+    wait_until(lambda: "queue resting rests" in worker.output(), what="the queue rests")
+    wait_until(lambda: bench.state_of("gate") is CircuitState.HALF_OPEN, what="the probe")
+    assert deferrals_of(worker) < 15, "the others stayed in the broker"
+    runs = bench.all_ran(ids)
+    assert "queue resting goes on" in worker.output()
+    probe, *others = sorted(runs, key=lambda run: run.began)
+    assert min(run.began for run in others) >= probe.at, "nothing ran beside the probe"
+    assert len(runs) == 20
+    assert bench.counts().retried == 0

@@ -41,7 +41,8 @@ local function choose(place, message)
     answer[#answer + 1], answer[#answer + 2] = place - 5, message
 end
 
-for first = 5, #KEYS, width do
+-- without a queue the step would be 0, and the loop without an end
+for first = 5, #KEYS, math.max(width, 1) do
     if limit <= 0 then break end
     local waiting = {}
     for place = first, first + width - 1 do

@@ -262,3 +262,22 @@ def test_a_queue_that_is_added_to_a_resting_consumer_is_reported_on(
         sender.join()
         assert inbox.numbers == [7]
         inbox.acknowledge_all()
+
+
+def test_a_consumer_without_a_queue_left_asks_for_nothing(durable: Connection, server: redis.Redis) -> None:
+    """What it holds is acknowledged all the same, and another queue may follow."""
+    send(durable, [1], "first")
+    with consuming(durable, "first") as inbox:
+        assert inbox.wait_for(1) == [1]
+        (channel,) = durable.transport.channels
+        channel.basic_cancel(next(iter(channel._consumers)))
+        inbox.acknowledge_all()
+        assert inbox.drained()
+        assert server.hlen("unacked") == 0
+        send(durable, [2], "first")
+        assert inbox.drained()
+        assert inbox.numbers == []
+        added = Consumer(channel, [Queue("first", no_declare=True)], on_message=inbox.messages.append)
+        added.consume()
+        assert inbox.wait_for(1) == [2]
+        inbox.acknowledge_all()

@@ -131,7 +131,7 @@ def test_every_task_of_the_app_is_covered() -> None:
 
     install(app)
 
-    @app.task(shared=False, base=Own)
+    @app.task(shared=False, base=Own, dead_letter=False)
     def with_base() -> str:
         return "ran"
 
@@ -142,6 +142,7 @@ def test_every_task_of_the_app_is_covered() -> None:
     assert [name for name, task in app.tasks.items() if not isinstance(task, ResilientTask)] == []
     assert isinstance(with_base._get_current_object(), Own)
     assert with_base.apply().get() == "ran"
+    assert with_base.dead_letter is False
     assert calls == [with_base.name]
 
 

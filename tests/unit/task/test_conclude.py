@@ -10,13 +10,15 @@ from fluxora_tasks import RetryPolicy
 from fluxora_tasks.classification import classify
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.retry import GiveUp, GiveUpReason, RetryIn, RetryRule
+from fluxora_tasks.retry.decision import outcome_under
 from fluxora_tasks.task.outcome import Attempt, conclude, kind_of
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def conclusion(policy: RetryPolicy, error: Exception, attempt: int) -> RetryIn | GiveUp:
-    return conclude(policy, error, Attempt("task-1", attempt, NOW - timedelta(seconds=5)), NOW, classify)
+    outcome = outcome_under(policy, error, classify(error))
+    return conclude(policy, error, outcome, Attempt("task-1", attempt, NOW - timedelta(seconds=5)), NOW)
 
 
 def test_a_rule_holds_for_tasks() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fluxora_tasks.classification import Outcome
+from fluxora_tasks.classification import Classifier
 from fluxora_tasks.errors import CircuitBreakerError
 from fluxora_tasks.fallback import Fallback, FallbackOutcome, FallbackStrategy, Step, forget_outcome
 from fluxora_tasks.fallback.toggles import Mode
@@ -26,18 +26,12 @@ class TaskFallback:
         task: Its name.
         strategy: What gives the value.
         classifier: Tells what a failure means.
-        gated: Whether the worker asks a circuit before a run, and says so.
+        is_gated: Whether the worker asks circuits before a run, and is who says that they refused.
     """
 
-    def __init__(
-        self,
-        task: str,
-        strategy: FallbackStrategy | Step,
-        classifier: Callable[[BaseException], Outcome],
-        gated: bool,
-    ) -> None:
+    def __init__(self, task: str, strategy: FallbackStrategy | Step, classifier: Classifier, is_gated: bool) -> None:
         self._fallback = Fallback(task, strategy, classifier)
-        self._gated = gated
+        self._is_gated = is_gated
 
     def instead(self, request: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> FallbackOutcome | None:
         """
@@ -49,7 +43,7 @@ class TaskFallback:
         """
         forget_outcome()
         ending.forget()
-        refusal = refusal_of(request) if self._gated else None
+        refusal = refusal_of(request) if self._is_gated else None
         mode = self._fallback.mode(args, kwargs)
         if refusal is None and mode is not Mode.ALWAYS:
             return None
@@ -61,7 +55,7 @@ class TaskFallback:
         return outcome
 
     def after(
-        self, error: Exception, request: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempts: int | None
+        self, error: Exception, request: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempts: int
     ) -> FallbackOutcome | None:
         """
         What is given for a failure; ``None``: nothing, the failure stands.
@@ -69,7 +63,7 @@ class TaskFallback:
         Raises:
             Exception: what a step wants raised instead.
         """
-        if getattr(request, _ASKED, False) or not self._is_wanted(error, args, kwargs):
+        if was_asked(request) or not self._is_wanted(error, args, kwargs):
             return None
         setattr(request, _ASKED, True)
         try:
