@@ -33,10 +33,27 @@ POLICIES = (
     replace(QUICK, window=20, buckets=3, slow_call=1, slow_rate=0.4, probes=1, probes_required=1, half_open_max=None),
 )
 
-policies = st.sampled_from(POLICIES)
+Wanted = Callable[[BreakerStore, Order, BreakerPolicy], Snapshot]
+
+
+def _override(which: Override, seconds: float | None, soft: bool) -> Wanted:
+    return lambda store, order, policy: store.override(NAME, which, seconds, order, policy, soft)
+
+
+def _open_for(seconds: float) -> Wanted:
+    return lambda store, order, policy: store.open_for(NAME, seconds, order, policy)
+
+
+def _reset(store: BreakerStore, order: Order, policy: BreakerPolicy) -> Snapshot:
+    return store.reset(NAME, order, policy)
+
+
+overrides = st.builds(_override, st.sampled_from(Override), st.sampled_from([None, 0.0005, 1, 4.5, 30]), st.booleans())
+orders = st.one_of(overrides, st.builds(_open_for, st.sampled_from([0, 0.0005, 3, 100])), st.just(_reset))
+# mostly the first one
+policies = st.sampled_from([*POLICIES, POLICIES[0], POLICIES[0], POLICIES[0]])
 reporters = st.sampled_from(["w1", "w2", "w3"])
 leases = st.sampled_from(["p1", "p2", "p3", "p4"])
-lengths = st.none() | st.sampled_from([0.0005, 1, 4.5, 30])
 #: Which generation somebody knows: 0, the one now, or the one that many changes ago.
 ages = st.sampled_from(["unknown", 0, 0, 0, 0, 1, 2])
 
@@ -125,27 +142,23 @@ class Both(RuleBasedStateMachine):
         generation = self.generation(age)
         self.change(lambda store: store.settle(NAME, generation, lease, result, slow, policy, "w1"))
 
+    @rule(policy=policies, results=st.lists(st.sampled_from(Result), min_size=1, max_size=3))
+    def probe(self, policy: BreakerPolicy, results: list[Result]) -> None:
+        """Probes, one after the other, when the time has come."""
+        for result in results:
+            self.ask_in_time(policy)
+            self.settle(policy, "p1", result, False, 0)
+
     @rule(policy=policies, lease=leases)
     def renew(self, policy: BreakerPolicy, lease: str) -> None:
         """A probe gives a sign of life."""
         self.both(lambda store: store.renew(NAME, lease, policy))
 
-    @rule(policy=policies, which=st.sampled_from(Override), seconds=lengths, soft=st.booleans())
-    def override(self, policy: BreakerPolicy, which: Override, seconds: float | None, soft: bool) -> None:
-        """An operator decides."""
-        order = Order("zoë", "why")
-        self.change(lambda store: store.override(NAME, which, seconds, order, policy, soft))
-
-    @rule(policy=policies, seconds=st.sampled_from([0, 0.0005, 3, 100]), age=ages)
-    def open_for(self, policy: BreakerPolicy, seconds: float, age: int | str) -> None:
-        """An operator opens the circuit that was seen, if it still is that one."""
-        order = Order("zoë", expected_generation=self.generation(age))
-        self.change(lambda store: store.open_for(NAME, seconds, order, policy))
-
-    @rule(policy=policies)
-    def reset(self, policy: BreakerPolicy) -> None:
-        """An operator begins anew."""
-        self.change(lambda store: store.reset(NAME, Order("zoë"), policy))
+    @rule(policy=policies, wanted=orders, age=ages)
+    def obey(self, policy: BreakerPolicy, wanted: Wanted, age: int | str) -> None:
+        """An operator wants something of the circuit that was seen, if it still is that one."""
+        order = Order("zoë", "why", self.generation(age))
+        self.change(lambda store: wanted(store, order, policy))
 
     @invariant()
     def is_the_same(self) -> None:

@@ -259,7 +259,9 @@ end
 local function take_up()
     local known, generation = load()
     if not known then
-        redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+        if generation > 0 then -- of another version, whose fields mean nothing
+            redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+        end
         put('sv', SCHEMA)
         put('gen', math.max(generation + 1, now))
         put('since', now)
