@@ -93,6 +93,38 @@ class PrivateStore:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
+class PrivateRedis:
+    """The system's Redis in a temporary directory, which it never writes to."""
+
+    def __init__(self) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            missing("Redis", "redis-server")
+        self._directory = server_directory("redis")
+        socket = str(self._directory / "redis.sock")
+        arguments = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", str(self._directory)]
+        self._process = ManagedProcess(Program("Redis", arguments, self._directory / "output.log"))
+        self.server = StoreServer(socket, self._process.pid)
+        self._await_ready()
+
+    def _await_ready(self, limit: float = 30.0) -> None:
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                self.server.empty()
+            except redis.ConnectionError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"Redis did not start:\n{self._process.tail(30)}")
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it and remove its directory."""
+        self._process.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
 # ------------------------------------------------------------------------------------------- RabbitMQ
 
 

@@ -99,7 +99,7 @@ def status_of(circuit: Circuit, now_ms: int) -> Status:
     """What people ask for."""
     return Status(
         snapshot=snapshot_of(circuit, now_ms),
-        leases={lease: expiry - now_ms for lease, expiry in sorted(circuit.leases.items())},
+        leases={lease: expiry - now_ms for lease, expiry in sorted(circuit.leases.items()) if expiry > now_ms},
         reporters=circuit.window.seen_by(now_ms),
         late=circuit.late,
         refused=circuit.refused,

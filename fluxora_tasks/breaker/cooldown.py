@@ -12,7 +12,7 @@ MOST_ATTEMPTS: Final = 1000
 
 def next_attempt(policy: BreakerPolicy, attempts: int) -> int:
     """Number of the next opening; it does not grow where the cooldown cannot, so that decay takes effect at once."""
-    if attempts and _curve_ms(policy, attempts) >= policy.cooldown_max * 1000:
+    if attempts and _curve_ms(policy, attempts) >= policy.cooldown_max_ms:
         return attempts
     return min(attempts + 1, MOST_ATTEMPTS)
 
@@ -24,7 +24,7 @@ def cooldown_ms(policy: BreakerPolicy, attempt: int, chance: float) -> int:
 
 def _curve_ms(policy: BreakerPolicy, attempt: int) -> float:
     """By repeated multiplication: no overflow, and to the last bit what the scripts compute."""
-    length, longest = policy.cooldown * 1000, policy.cooldown_max * 1000
+    length, longest = float(policy.cooldown_ms), policy.cooldown_max_ms
     for _ in range(attempt - 1):
         if length == 0 or length >= longest or policy.multiplier == 1:
             break

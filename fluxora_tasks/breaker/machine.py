@@ -159,7 +159,7 @@ def _awakened(circuit: Circuit, moment: Moment) -> Step:
 
 def _forced_until(circuit: Circuit, moment: Moment) -> int:
     """An override without end is asked about again after a cooldown."""
-    return circuit.override_until_ms or moment.now_ms + round(moment.policy.cooldown * 1000)
+    return circuit.override_until_ms or moment.now_ms + moment.policy.cooldown_ms
 
 
 # ------------------------------------------------------------------------------------------- what calls do
@@ -173,6 +173,8 @@ def _folded(circuit: Circuit, report: Report, moment: Moment) -> Step:
         return Step(circuit)
     if _is_late(circuit, report):
         return Step(replace(circuit, late=circuit.late + report.counts.calls))
+    if report.counts.failures:
+        circuit = replace(circuit, last_failure_ms=moment.now_ms)
     if circuit.state is CircuitState.CLOSED:
         return _counted(circuit, report, moment)
     return _shadowed(circuit, report, moment)
@@ -195,8 +197,7 @@ def _counted(circuit: Circuit, report: Report, moment: Moment) -> Step:
     window = circuit.window.shaped(moment.policy).with_counts(report.counts, moment.now_ms)
     if bad:
         window = window.with_reporter(moment.reporter, moment.now_ms)
-    failed_ms = moment.now_ms if report.counts.failures else circuit.last_failure_ms
-    circuit = replace(circuit, window=window, last_failure_ms=failed_ms)
+    circuit = replace(circuit, window=window)
     reason = _rule_broken(circuit, report, moment)
     if circuit.override is Override.FORCED_CLOSED:
         return _watched(circuit, reason if bad else "", bool(reason), moment)
@@ -214,7 +215,7 @@ def _rule_broken(circuit: Circuit, report: Report, moment: Moment) -> str:
 
 def _trip_length(report: Report, moment: Moment) -> int | None:
     """What the other side asked for, up to the policy's longest; 0 is the policy's own cooldown."""
-    return min(report.trip_ms, round(moment.policy.cooldown_max * 1000)) if report.trip_ms else None
+    return min(report.trip_ms, moment.policy.cooldown_max_ms) if report.trip_ms else None
 
 
 def _watched(circuit: Circuit, reason: str, is_exceeded: bool, moment: Moment) -> Step:

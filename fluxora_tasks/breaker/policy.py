@@ -92,6 +92,16 @@ class BreakerPolicy:
         return max(1, round(self.window * 1000 / self.buckets))
 
     @property
+    def cooldown_ms(self) -> int:
+        """``cooldown`` in ms."""
+        return round(self.cooldown * 1000)
+
+    @property
+    def cooldown_max_ms(self) -> int:
+        """``cooldown_max`` in ms."""
+        return round(self.cooldown_max * 1000)
+
+    @property
     def decay_ms(self) -> int:
         """``attempt_decay`` in ms."""
         return max(1, round((self.window if self.attempt_decay is None else self.attempt_decay) * 1000))

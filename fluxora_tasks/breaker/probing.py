@@ -81,7 +81,7 @@ def shadow_counted(circuit: Circuit, report: Report, moment: Moment) -> Circuit:
     """
     calls = report.counts.calls
     bad = min(calls, max(report.counts.failures, report.counts.slow))
-    probes = min(calls, moment.policy.probes - circuit.issued)
+    probes = min(calls, max(0, moment.policy.probes - circuit.issued))
     failed = (2 * probes * bad + calls) // (2 * calls)
     return replace(
         circuit,

@@ -136,7 +136,7 @@ class Transition:
     Attributes:
         at_ms: Store time.
         event: ``opened``, ``half_opened``, ``closed``, ``override_set``, ``override_ended``, ``reset``,
-            ``policy_mismatch``, ``probe_lost``.
+            ``policy_mismatch``, ``probe_lost``, ``threshold_exceeded`` (under FORCED_CLOSED).
         previous: Effective state or override before; ``current`` likewise after.
         reporter: The worker whose report decided it; empty for operators.
         actor: Who, where a person did it.

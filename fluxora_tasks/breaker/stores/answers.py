@@ -82,7 +82,7 @@ def status_of_answers(
         state=CircuitState(said.get("st", "CLOSED")),
         override=Override(said.get("ovr", "NONE")),
         window=window_of_hash(window),
-        leases={_text(lease): int(expiry) for lease, expiry in leases if expiry > now_ms},
+        leases={_text(lease): int(expiry) for lease, expiry in leases},
         **plain,
     )
     return status_of(circuit, now_ms)

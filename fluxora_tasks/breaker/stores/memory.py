@@ -110,7 +110,7 @@ class MemoryBreakerStore:
     def history(self, name: str, limit: int = 50) -> list[Transition]:
         """The latest changes, newest first."""
         with self._lock:
-            return list(reversed(self._history.get(name, ())))[:limit]
+            return list(reversed(self._history.get(checked_name(name), ())))[:limit]
 
     def _obey(
         self, name: str, order: Order, policy: BreakerPolicy, step: Callable[[Circuit, Moment], Step]

@@ -83,10 +83,11 @@ local function current_bucket()
     return floor(now / tonumber(ARGV[6]))
 end
 
--- Sums of the window, who failed in it, and the bucket of now if there is one.
+-- Sums of the window, who failed in it, what its last report looked at, and what is where the bucket of now belongs:
+-- that bucket, or one that a policy with more buckets put there.
 local function look()
     local width, current = tonumber(ARGV[7]), current_bucket()
-    local w = {calls = 0, failures = 0, slow = 0, reporters = 0, seen = {}, old = {}, here = false}
+    local w = {calls = 0, failures = 0, slow = 0, reporters = 0, seen = {}, old = {}, shape = '', here = false}
     local all = redis.call('HGETALL', KEYS[2])
     for i = 1, #all, 2 do
         local number, calls, failures, slow = string.match(all[i + 1], '^(%d+):(%d+):(%d+):(%d+)$')
@@ -94,14 +95,16 @@ local function look()
         local held = number and current - width < number and number <= current
         if calls and held then
             w.calls, w.failures, w.slow = w.calls + calls, w.failures + failures, w.slow + slow
-            if number == current and tonumber(all[i]) == current % width then
-                w.here = {calls, failures, slow}
+            if tonumber(all[i]) == current % width then
+                w.here = {calls, failures, slow, is_now = number == current}
             end
         elseif number and not calls and held then
             w.reporters = w.reporters + 1
             w.seen[string.sub(all[i], 3)] = true
         elseif number and not calls then
             w.old[#w.old + 1] = all[i]
+        elseif all[i] == 'g' then
+            w.shape = all[i + 1]
         end
     end
     return w
@@ -256,6 +259,9 @@ end
 local function take_up()
     local known, generation = load()
     if not known then
+        if generation > 0 then -- of another version, whose fields mean nothing
+            redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+        end
         put('sv', SCHEMA)
         put('gen', math.max(generation + 1, now))
         put('since', now)

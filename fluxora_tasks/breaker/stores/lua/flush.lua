@@ -12,7 +12,13 @@ local w
 local function add(bad)
     local width, current = tonumber(ARGV[7]), current_bucket()
     w = look()
-    local here = w.here or {0, 0, 0}
+    local here, shape = {0, 0, 0}, ARGV[6] .. ':' .. ARGV[7]
+    local is_new = not (w.here and w.here.is_now)
+    if not is_new then
+        here = w.here
+    elseif w.here then
+        w.calls, w.failures, w.slow = w.calls - w.here[1], w.failures - w.here[2], w.slow - w.here[3]
+    end
     local fields = {
         current % width,
         whole(current) .. ':' .. whole(here[1] + calls) .. ':' .. whole(here[2] + failures) .. ':' .. whole(here[3] + slow),
@@ -28,11 +34,11 @@ local function add(bad)
             fields[#fields + 1], fields[#fields + 2] = 'r:' .. reporter, whole(current)
         end
     end
-    if not w.here then
-        fields[#fields + 1], fields[#fields + 2] = 'g', ARGV[6] .. ':' .. ARGV[7]
+    if w.shape ~= shape then
+        fields[#fields + 1], fields[#fields + 2] = 'g', shape
     end
     redis.call('HSET', KEYS[2], unpack(fields))
-    if not w.here then
+    if is_new then
         redis.call('PEXPIRE', KEYS[2], whole(ARGV[6] * (width + 2)))
         kept = true
     end
@@ -69,9 +75,6 @@ end
 local function count()
     local bad = failures > 0 or slow > 0 or trip ~= nil
     add(bad)
-    if failures > 0 then
-        put('failed', now)
-    end
     local reason = exceeded()
     if c.ovr == 'FORCED_CLOSED' then
         watch(bad, reason)
@@ -93,7 +96,7 @@ local function shadow()
         return
     end
     local bad = math.min(calls, math.max(failures, slow))
-    local probes = math.min(calls, ARGV[18] - c.issued)
+    local probes = math.min(calls, math.max(0, ARGV[18] - c.issued))
     local failed = floor((2 * probes * bad + calls) / (2 * calls))
     put('issued', c.issued + probes)
     put('ok', c.ok + probes - failed)
@@ -115,7 +118,12 @@ local function fold()
     if c.ovr == 'FORCED_OPEN' or (calls == 0 and failures == 0 and slow == 0 and not trip) then return end
     if is_late() then
         put('late', c.late + calls)
-    elseif c.st == 'CLOSED' then
+        return
+    end
+    if failures > 0 then
+        put('failed', now)
+    end
+    if c.st == 'CLOSED' then
         count()
     else
         shadow()

@@ -55,7 +55,7 @@ local function obey()
     end
 end
 
-local known = load()
+load()
 if ARGV[26] ~= '' and tonumber(ARGV[26]) ~= c.gen then
     return finish({0})
 end
