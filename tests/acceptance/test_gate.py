@@ -198,13 +198,14 @@ def test_a_worker_killed_while_it_puts_messages_off(bench: Bench) -> None:
 def test_a_queue_rests_while_its_circuit_is_open(bench: Bench) -> None:
     """Messages stay in the broker; when it is due, one probe runs, and only after its success the others."""
     worker = bench.start("worker", "-Q", "resting")
-    bench.open("gate", 2.0)
-    ids = {bench.send("slow", queue="resting").id for _ in range(20)}
+    bench.open("gate", 3.0)
+    ids = {bench.send("slow", queue="resting").id for _ in range(19)}
     wait_until(lambda: "queue resting rests" in worker.output(), what="the queue rests")
-    wait_until(lambda: bench.state_of("gate") is CircuitState.HALF_OPEN, what="the probe")
-    assert deferrals_of(worker) < 15, "the others stayed in the broker"
-    runs = bench.all_ran(ids)
-    assert "queue resting goes on" in worker.output()
+    late = bench.send("slow", queue="resting").id
+    runs = bench.all_ran({*ids, late})
+    resting, _, afterwards = worker.output().partition("queue resting goes on")
+    assert late not in resting, "it stayed in the broker"
+    assert late in afterwards
     probe, *others = sorted(runs, key=lambda run: run.began)
     assert min(run.began for run in others) >= probe.at, "nothing ran beside the probe"
     assert len(runs) == 20
