@@ -31,6 +31,7 @@ chaos: $(VENV)/.development  ## The long form of the runs in which processes are
 
 bench: $(VENV)/.development  ## What it costs beside plain Celery.
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.calls
 
 celery-suite: $(VENV)/.development  ## Celery's own integration suite, with install(app) and without; an hour.
 	$(BIN)/python -m tests.celery_suite.run

@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
+from fluxora_tasks.breaker.counter import Counter
 from fluxora_tasks.breaker.local import LocalCircuit
 from fluxora_tasks.breaker.permit import Permit
 from fluxora_tasks.breaker.policy import BreakerPolicy
@@ -67,9 +68,12 @@ class KnownCircuit:
         self.view = view
         self._lock = threading.Lock()
         self._older: deque[Tally] = deque(maxlen=4)
-        self._flights: weakref.WeakSet[Permit] = weakref.WeakSet()
+        self._probing: weakref.WeakSet[Permit] = weakref.WeakSet()
+        self._timed: set[Permit] = set()
+        self._refused = Counter()
         self._leases = itertools.count(1)
-        self._refused, self._failures_before, self._mismatch = 0, 0, ""
+        self._failures_before, self._mismatch = 0, ""
+        self._given_back = 0
         self._failed_at: float | None = None
         self.is_used = True
 
@@ -95,18 +99,23 @@ class KnownCircuit:
 
     def count_refusal(self) -> None:
         """For people."""
-        with self._lock:
-            self._refused += 1
+        self._refused.add()
 
     def took_off(self, permit: Permit) -> None:
         """A call is under way whose length, or whose lease, matters."""
+        if permit.lease is None:
+            self._timed.add(permit)
+            return
         with self._lock:
-            self._flights.add(permit)
+            self._probing.add(permit)
 
     def landed(self, permit: Permit) -> None:
         """It ended."""
+        if permit.lease is None:
+            self._timed.discard(permit)
+            return
         with self._lock:
-            self._flights.discard(permit)
+            self._probing.discard(permit)
 
     def ask_here(self, lease: str) -> tuple[Admission, View] | None:
         """Ask the machine in this process; ``None`` where it does not decide."""
@@ -136,11 +145,11 @@ class KnownCircuit:
         """What was counted since the last time; the first may be empty. ``give_back`` undoes it."""
         with self._lock:
             self._count_overdue()
-            refused, self._refused = self._refused, 0
+            refused, self._given_back = self._refused.take() + self._given_back, 0
             is_local = self.view.source is Source.LOCAL
             current = self._report(Tally(0) if is_local else self.view.tally, refused)
             late = [self._report(tally) for tally in self._older]
-            self.is_used = current[1].counts != Counts() or refused > 0 or len(self._flights) > 0
+            self.is_used = current[1].counts != Counts() or refused > 0 or bool(self._timed or self._probing)
         return [current, *(pair for pair in late if pair[1].counts != Counts())]
 
     def give_back(self, reports: list[tuple[Tally, Report]]) -> None:
@@ -148,7 +157,7 @@ class KnownCircuit:
         with self._lock:
             for tally, report in reports:
                 tally.add(report.counts, report.trip_ms)
-                self._refused += report.refused
+                self._given_back += report.refused
 
     def confirm(self, report: Report, snapshot: Snapshot) -> None:
         """The store answered a report; it wins over whatever was decided here meanwhile."""
@@ -312,7 +321,7 @@ class KnownCircuit:
 
     def _probes(self, source: Source) -> list[Permit]:
         earliest = self.monotonic() - _LONGEST_PROBE * self.policy.probe_lease
-        leased = (one for one in self._flights if one.lease is not None and one.view.source is source)
+        leased = (one for one in self._probing if one.view.source is source)
         return [permit for permit in leased if permit.began > earliest]
 
     def _count_overdue(self) -> None:
@@ -320,9 +329,10 @@ class KnownCircuit:
         longest, now = self.policy.slow_call, self.monotonic()
         if longest is None:
             return
-        for permit in self._flights:
-            if permit.lease is None and not permit.is_counted and now - permit.began >= longest:
+        for permit in list(self._timed):
+            if now - permit.began >= longest:
                 permit.is_counted = True
+                self._timed.discard(permit)
                 permit.view.tally.add(Counts(1, 0, 1))
 
 

@@ -95,7 +95,7 @@ class LiveBreaker(KnownCircuit):
             answer = self._at_once(True) or self._asked()
             if answer is not None:
                 return answer
-        return self._refuse()
+        return self._refuse(self.view, self.monotonic())
 
     async def try_acquire_async(self) -> Permit | Refusal:
         """As ``try_acquire``, without blocking the loop."""
@@ -103,7 +103,7 @@ class LiveBreaker(KnownCircuit):
             answer = self._at_once(False) or await self._asked_async()
             if answer is not None:
                 return answer
-        return self._refuse()
+        return self._refuse(self.view, self.monotonic())
 
     def acquire(self) -> Permit:
         """
@@ -135,7 +135,7 @@ class LiveBreaker(KnownCircuit):
         if now < view.pass_until:
             return self._permit(view, None, is_patient)
         if now < view.refuse_until:
-            return self._refuse()
+            return self._refuse(view, now)
         if view.source is Source.SHARED and not view.is_open:
             self.leave_store()  # nobody confirmed it for too long
         if self.view.source is not Source.LOCAL:
@@ -209,9 +209,8 @@ class LiveBreaker(KnownCircuit):
             self.took_off(permit)
         return permit
 
-    def _refuse(self) -> Refusal:
-        now = self.monotonic()
-        refusal = self._refusal(self.view, now)
+    def _refuse(self, view: View, now: float) -> Refusal:
+        refusal = self._refusal(view, now)
         self.count_refusal()
         self._refusals.add(now, refusal.retry_after)
         return refusal

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluxora_tasks.breaker.record import Result
 from fluxora_tasks.breaker.view import View
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from fluxora_tasks.breaker.live import LiveBreaker
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """
     The call may not be made.
 

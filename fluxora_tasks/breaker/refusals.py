@@ -6,6 +6,7 @@ import math
 import threading
 from typing import Final
 
+from fluxora_tasks.breaker.counter import Counter
 from fluxora_tasks.breaker.telling import tell
 from fluxora_tasks.events import BreakerRefused
 from fluxora_tasks.forks import watch_forks
@@ -25,14 +26,15 @@ class Refusals:
     def forked(self) -> None:
         """Begin anew in a child."""
         self._lock = threading.Lock()
-        self._untold, self._next = 0, -math.inf
+        self._untold, self._next = Counter(), -math.inf
 
     def add(self, now: float, retry_after: float) -> None:
         """One more."""
+        self._untold.add()
+        if now < self._next:
+            return
         with self._lock:
-            self._untold += 1
-            count = self._untold if now >= self._next else 0
-            if count:
-                self._untold, self._next = 0, now + TOGETHER
+            count = self._untold.take() if now >= self._next else 0
+            self._next = now + TOGETHER if count else self._next
         if count:
             tell([BreakerRefused(self._name, count, retry_after)])

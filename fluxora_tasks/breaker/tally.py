@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
+from fluxora_tasks.breaker.counter import Counter
 from fluxora_tasks.breaker.record import Counts
 
 
 class Tally:
     """
-    Counts successes without a lock (``next`` of an ``itertools.count`` is one step); for all else hold the circuit's.
+    Counts successes without a lock; for all else hold the circuit's.
 
     Attributes:
         generation: Under which the calls were admitted.
@@ -17,13 +16,12 @@ class Tally:
         trip_ms: As in ``Report``.
     """
 
-    __slots__ = ("_asked", "_bad", "_counter", "_told", "generation", "succeed", "trip_ms")
+    __slots__ = ("_bad", "_successes", "generation", "succeed", "trip_ms")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
-        self._counter = itertools.count()
-        self.succeed = self._counter.__next__
-        self._asked, self._told = 0, 0
+        self._successes = Counter()
+        self.succeed = self._successes.add
         self._bad = Counts()
         self.trip_ms: int | None = None
 
@@ -35,16 +33,10 @@ class Tally:
 
     def pending(self) -> Counts:
         """What was not taken yet."""
-        return self._bad + Counts(calls=self._successes() - self._told)
+        return self._bad + Counts(calls=self._successes.pending())
 
     def take(self) -> tuple[Counts, int | None]:
         """What was not taken yet, and is now."""
-        successes = self._successes()
-        counts, trip = self._bad + Counts(calls=successes - self._told), self.trip_ms
-        self._told, self._bad, self.trip_ms = successes, Counts(), None
+        counts, trip = self._bad + Counts(calls=self._successes.take()), self.trip_ms
+        self._bad, self.trip_ms = Counts(), None
         return counts, trip
-
-    def _successes(self) -> int:
-        """Counting is the only way to read the counter, so what was read is subtracted."""
-        self._asked += 1
-        return next(self._counter) - (self._asked - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -44,6 +44,7 @@ class View:
         refuse_until: Until then it is refused. After both times somebody must be asked.
         retry_at: When asking again makes sense, for a refused caller.
         is_provisional: By the count of this process; the store has not judged yet.
+        state: What decides: the override if there is one, else the state.
     """
 
     source: Source
@@ -55,12 +56,12 @@ class View:
     refuse_until: float = -math.inf
     retry_at: float = 0.0
     is_provisional: bool = False
+    state: str = field(init=False)
 
-    @property
-    def state(self) -> str:
-        """What decides: the override if there is one, else the state."""
-        snapshot = self.snapshot
-        return snapshot.state.value if snapshot.override is Override.NONE else snapshot.override.value
+    def __post_init__(self) -> None:
+        override = self.snapshot.override
+        decides = self.snapshot.state if override is Override.NONE else override
+        object.__setattr__(self, "state", decides.value)
 
     @property
     def is_open(self) -> bool:
