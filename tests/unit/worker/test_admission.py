@@ -190,9 +190,8 @@ class TestClosed:
     def test_a_cold_shutdown_counts_as_nothing(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever the runs that it ends say."""
         bench.start()
-        monkeypatch.setattr(state, "should_terminate", 0)
+        monkeypatch.setattr(state, "should_terminate", 1)
         bench.pool.run["error_callback"](info(WorkerLostError("stopped")))
-        monkeypatch.setattr(state, "should_terminate", None)
         assert bench.is_free
 
     def test_a_revoked_run_counts_as_nothing(self, bench: Bench) -> None:
