@@ -58,6 +58,14 @@ def names_of(breaker: Any) -> tuple[str, ...]:
     return tuple(breaker) if isinstance(breaker, (list, tuple)) else ()
 
 
+def is_name(value: Any) -> bool:
+    """Whether a circuit may be called so."""
+    try:
+        return bool(checked_name(value))
+    except ConfigurationError:
+        return False
+
+
 def policy_of(task: Any, default: RetryPolicy) -> RetryPolicy:
     """The policy in force: the task's own; else the default, bounded by a ``max_retries`` the task declares itself."""
     own: RetryPolicy | None = getattr(task, "retry_policy", None)
@@ -71,16 +79,9 @@ def policy_of(task: Any, default: RetryPolicy) -> RetryPolicy:
 
 def _is_breaker(value: Any) -> bool:
     if isinstance(value, (str, list, tuple)):
-        return bool(value) and all(map(_is_name, names_of(value)))
+        return bool(value) and all(map(is_name, names_of(value)))
     # a circuit is callable, too: as a decorator
     return callable(value) and not hasattr(value, "acquire")
-
-
-def _is_name(value: Any) -> bool:
-    try:
-        return bool(checked_name(value))
-    except ConfigurationError:
-        return False
 
 
 def _is_wait(value: Any) -> bool:

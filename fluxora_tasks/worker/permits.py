@@ -13,7 +13,7 @@ from fluxora_tasks.breaker.record import Result
 from fluxora_tasks.breaker.verdict import judged
 from fluxora_tasks.classification import Classifier
 from fluxora_tasks.errors import CircuitBreakerError
-from fluxora_tasks.task.options import names_of
+from fluxora_tasks.task.options import is_name, names_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class CircuitNames:
 
     def _checked(self, task: str, named: Any) -> tuple[str, ...]:
         names = names_of(named)
-        if named is not None and (not names or not all(isinstance(name, str) and name for name in names)):
-            self._complain(task, f"gave a {type(named).__name__} instead of a name")
+        if named is not None and not (names and all(map(is_name, names))):
+            self._complain(task, f"gave no name of a circuit but a {type(named).__name__}")
             return ()
         return tuple(dict.fromkeys(names))
 
