@@ -151,7 +151,7 @@ class Settings:
     redis_url: str | None = _option(
         None,
         _state_url,
-        "Redis or Valkey for shared state (replay gate, journal). "
+        "Redis or Valkey for shared state (circuits, toggles, replay gate, journal). "
         "None: the broker or result backend if that is Redis, else no shared state.",
     )
     ledger_url: str | None = _option(
