@@ -20,6 +20,7 @@ from fluxora_tasks.breaker.stores.answers import snapshot_of_push
 from fluxora_tasks.breaker.stores.redis import EVENT_CHANNEL, NAMES_KEY, RedisBreakerStore
 from fluxora_tasks.errors import ConfigurationError, StoreUnavailable
 from fluxora_tasks.state import StateStore
+from tests.conformance.breaker.hands import HeldClock
 from tests.servers import StoreServer, free_port
 from tests.waiting import wait_until
 
@@ -93,8 +94,8 @@ def test_time_is_the_servers(keeper: RedisBreakerStore, client: Any) -> None:
     settled = keeper.settle(NAME, 0, "p1", Result.SUCCESS, False, POLICY, "w1")
     ordered = keeper.reset(NAME, ORDER, POLICY)
     read = keeper.read([NAME])[0].snapshot
-    times = [one.now_ms for one in (opened, refused, settled, ordered, read)]
-    assert [before, *times, server_ms(client)] == sorted([before, *times, server_ms(client)])
+    times = [before, *(one.now_ms for one in (opened, refused, settled, ordered, read)), server_ms(client)]
+    assert times == sorted(times)
     assert (opened.since_ms, opened.until_ms) == (opened.now_ms, opened.now_ms + 30_000)
 
 
@@ -213,6 +214,16 @@ def test_what_is_under_way_keeps_itself_alive(keeper: RedisBreakerStore, client:
     client.pexpire(REST, 15_000)
     keeper.flush([report(generation, 1, 0)], "w1")
     assert ttl(client, REST) > DAY
+
+
+def test_a_window_does_not_grow(state: StateStore, client: Any) -> None:
+    """Whoever failed before the window is forgotten: six buckets, one worker, and the shape."""
+    clock = HeldClock()
+    keeper = RedisBreakerStore(state, clock=clock)
+    for number in range(12):
+        clock.pass_(70)
+        keeper.flush([report(0, 9, 1)], f"w{number}")
+    assert client.hlen(WINDOW) == 8
 
 
 def ttl(client: Any, key: str) -> int:
