@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import time
 import weakref
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from fluxora_tasks.breaker.registry import breakers, declare
 from fluxora_tasks.classification import Classifier, classify
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.shared import when_changed
+
+logger = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,7 +125,7 @@ class CircuitBreaker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave().settle(error)
+        self._leave(error)
 
     async def __aenter__(self) -> Permit:
         return self._enter(await self.live.acquire_async())
@@ -130,17 +133,19 @@ class CircuitBreaker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave().settle(error)
+        self._leave(error)
 
     def _enter(self, permit: Permit) -> Permit:
         _entered.set((self, permit, _entered.get()))
         return permit
 
-    def _leave(self) -> Permit:
+    def _leave(self, error: BaseException | None) -> None:
         entered = _entered.get()
-        assert entered is not None, "left where it was not entered"
+        if entered is None or entered[0] is not self:
+            logger.warning("%r is left in another context than it was entered in; that call is not counted", self)
+            return
         _entered.set(entered[2])
-        return entered[1]
+        entered[1].settle(error)
 
     # ------------------------------------------------------------------------------------------ people
 

@@ -212,7 +212,7 @@ class KnownCircuit:
     def rest(self) -> bool:
         """Nobody calls: whoever does next asks the store first, unless the circuit has to be kept in mind."""
         with self._lock:
-            may = self.view.source is Source.SHARED and not self.view.is_open
+            may = self.view.source is Source.SHARED and self.monotonic() >= self.view.refuse_until
             if may:
                 self.view = unsure(self.view, Source.UNKNOWN)
         return may

@@ -18,6 +18,7 @@ from fluxora_tasks.breaker.sharing import Sharing
 from fluxora_tasks.breaker.store import BreakerStore
 from fluxora_tasks.breaker.stores.redis import RedisBreakerStore
 from fluxora_tasks.classification import Classifier, classify
+from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.forks import watch_forks
 from fluxora_tasks.lane import lane_of
 from fluxora_tasks.shared import shared_state, when_changed
@@ -73,7 +74,12 @@ class Breakers:
 
     def policy_of(self, name: str, policy: BreakerPolicy | None = None) -> BreakerPolicy:
         """The rules of a name: those of the code, or else the configured defaults, with what is configured for it."""
-        return _configured().of(name, policy if policy is not None else _declared.get(name))
+        said = _declared.get(name) if policy is None else policy
+        try:
+            return _configured().of(name, said)
+        except ConfigurationError as error:
+            logger.error("what is configured for circuit %r does not go with its code, which holds: %s", name, error)
+            return said or BreakerPolicy()
 
     def names(self) -> list[str]:
         """Circuits that this process has, sorted."""
@@ -83,7 +89,9 @@ class Breakers:
     def _made(self, name: str, policy: BreakerPolicy | None, classifier: Classifier) -> LiveBreaker:
         if self._sharing is None:
             _say_once()
-        rules = self.policy_of(name, policy)
+        if policy is not None:
+            declare(name, policy)
+        rules = self.policy_of(name)
         return LiveBreaker(name, rules, self._sharing, classifier, before_look=self._refresh_policies)
 
     def _refresh_policies(self) -> None:
