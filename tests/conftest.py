@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fluxora_tasks import shared
+from fluxora_tasks.breaker import registry
 from tests.processes import CeleryProcesses
 from tests.servers import (
     PostgresServer,
@@ -42,8 +43,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_shared_state_of_others() -> None:
-    """What an earlier test installed is not where this one's circuits are."""
+    """What an earlier test installed, or said about a circuit, is not this one's."""
     shared.use(lambda: None)
+    registry._declared.clear()
 
 
 @pytest.fixture(scope="session")
