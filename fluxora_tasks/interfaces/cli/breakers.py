@@ -14,7 +14,13 @@ from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_code_of, no_color
 from fluxora_tasks.interfaces.cli.application import extension
 from fluxora_tasks.interfaces.cli.output import print_document, printable, time_text
-from fluxora_tasks.operations.breakers import BreakerOperations, CircuitDetail, CircuitSummary, time_of
+from fluxora_tasks.operations.breakers import (
+    BreakerOperations,
+    CircuitDetail,
+    CircuitSummary,
+    open_breakers,
+    time_of,
+)
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 _Act = Callable[[BreakerOperations, Sequence[str], Actor], Sequence[ActionResult]]
@@ -34,7 +40,7 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
     tables.print_table(console, tables.circuits(page.items))
     click.echo(f"\n{len(page.items)} of {page.total}")
     if page.next:
-        click.echo(f"Next page: --cursor {printable(page.next)}")
+        click.echo(f"Next page: --cursor {page.next}")
 
 
 def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
@@ -85,7 +91,7 @@ def reset(ctx: click.Context, **chosen: Any) -> None:
 
 def open_operations(ctx: click.Context) -> BreakerOperations:
     """The operations on the circuits of this app."""
-    return BreakerOperations(extension(ctx).breakers)
+    return open_breakers(extension(ctx).breakers)
 
 
 def summary_document(item: CircuitSummary) -> dict[str, Any]:
