@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -25,8 +26,8 @@ CIRCUITS: Final = Grammar(
     frozenset({"name"}),
 )
 
-#: Seconds that an override lasts where nothing else is said.
-DEFAULT_SECONDS: Final = 3600.0
+#: Circuits that one round trip asks about.
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +92,13 @@ class BreakerOperations:
     What an operator may do with circuits.
 
     Args:
-        breakers: The circuits of an application.
-
-    Raises:
-        ConfigurationError: there is no shared state, so each process has circuits of its own.
+        store: Where they are kept.
+        policy_of: The rules of a name.
     """
 
-    def __init__(self, breakers: Breakers) -> None:
-        if breakers.store is None:
-            raise ConfigurationError("circuits are shared through Redis: set FLUXORA_REDIS_URL")
-        self._store: BreakerStore = breakers.store
-        self._policy_of = breakers.policy_of
+    def __init__(self, store: BreakerStore, policy_of: Callable[[str], BreakerPolicy]) -> None:
+        self._store = store
+        self._policy_of = policy_of
 
     def list(self, filter_text: str = "", *, limit: int = 50, cursor: str | None = None) -> CircuitPage:
         """
@@ -113,17 +110,23 @@ class BreakerOperations:
 
         Raises:
             FilterError: with the position.
+            ConfigurationError: the cursor is none of ours.
         """
-        terms = parse(filter_text, CIRCUITS)
-        statuses = self._store.read(self._store.names())
-        found = [item for item in map(summary_of, statuses) if all(_matches(item, term) for term in terms)]
-        rest = [item for item in found if cursor is None or item.name > cursor]
+        found = self.names(filter_text)
+        after = "" if cursor is None else read_cursor(cursor)
+        rest = [name for name in found if name > after]
         page = rest[:limit]
-        return CircuitPage(page, len(found), page[-1].name if len(rest) > limit else None)
+        return CircuitPage(list(self._summaries(page)), len(found), write_cursor(page[-1]) if rest[limit:] else None)
 
     def names(self, filter_text: str = "") -> Sequence[str]:
-        """The names of all circuits that a filter finds."""
-        return [item.name for item in self.list(filter_text, limit=1_000_000).items]
+        """The names of all circuits that a filter finds; only one that asks for more than names is read for."""
+        terms = parse(filter_text, CIRCUITS)
+        by_name = [term for term in terms if term.field == "name"]
+        others = [term for term in terms if term.field != "name"]
+        named = [name for name in self._store.names() if all(_matches(name, term) for term in by_name)]
+        if not others:
+            return named
+        return [item.name for item in self._summaries(named) if all(_has(item, term) for term in others)]
 
     def get(self, name: str, history: int = 20) -> CircuitDetail:
         """
@@ -191,6 +194,10 @@ class BreakerOperations:
         """Close circuits, with nothing counted and no override."""
         return self._each(names, actor, expected, self._store.reset)
 
+    def _summaries(self, names: Sequence[str]) -> Iterator[CircuitSummary]:
+        for start in range(0, len(names), _AT_ONCE):
+            yield from map(summary_of, self._store.read(names[start : start + _AT_ONCE]))
+
     def _each(
         self,
         names: Sequence[str],
@@ -214,10 +221,21 @@ class BreakerOperations:
         return ActionResult(name, "done", _effective(after), _until_text(after))
 
 
+def open_breakers(breakers: Breakers) -> BreakerOperations:
+    """
+    The operations on the circuits of an application.
+
+    Raises:
+        ConfigurationError: there is no shared state, so each process has circuits of its own.
+    """
+    if breakers.store is None:
+        raise ConfigurationError("circuits are shared through Redis: set FLUXORA_REDIS_URL")
+    return BreakerOperations(breakers.store, breakers.policy_of)
+
+
 def summary_of(status: Status) -> CircuitSummary:
-    """A status as people read it; an override whose time is over does not count (pure)."""
-    one = status.snapshot
-    forced = _override(one) is not Override.NONE
+    """A status as people read it (pure)."""
+    one = _by_now(status.snapshot)
     calls = one.counts.calls
     return CircuitSummary(
         name=one.name,
@@ -232,10 +250,10 @@ def summary_of(status: Status) -> CircuitSummary:
         reason=one.reason,
         attempts=one.attempts,
         generation=one.generation,
-        override=_override(one).value,
-        override_until=time_of(one.override_until_ms) if forced else None,
-        override_by=one.override_by if forced else "",
-        override_why=one.override_why if forced else "",
+        override=one.override.value,
+        override_until=time_of(one.override_until_ms),
+        override_by=one.override_by,
+        override_why=one.override_why,
     )
 
 
@@ -244,19 +262,45 @@ def time_of(store_ms: int) -> datetime | None:
     return datetime.fromtimestamp(store_ms / 1000, UTC) if store_ms else None
 
 
-def _override(one: Snapshot) -> Override:
-    is_over = 0 < one.override_until_ms <= one.now_ms
-    return Override.NONE if is_over else one.override
+def write_cursor(name: str) -> str:
+    """Where the page after this circuit begins; opaque, because it is typed into a shell and names may be anything."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> str:
+    """
+    Raises:
+        ConfigurationError: none of ours.
+    """
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError as exc:
+        raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one") from exc
+
+
+def _by_now(one: Snapshot) -> Snapshot:
+    """With an override whose time is over ended, as the next call will find it."""
+    if not 0 < one.override_until_ms <= one.now_ms:
+        return one
+    return replace(
+        one,
+        state=CircuitState.CLOSED,
+        since_ms=one.override_until_ms,
+        until_ms=0,
+        reason="override_ended",
+        override=Override.NONE,
+        override_until_ms=0,
+        override_by="",
+        override_why="",
+    )
 
 
 def _effective(one: Snapshot) -> str:
-    override = _override(one)
-    return one.state.value if override is Override.NONE else override.value
+    return one.state.value if one.override is Override.NONE else one.override.value
 
 
 def _until_text(one: Snapshot) -> str:
-    until = one.override_until_ms if _override(one) is not Override.NONE else one.until_ms
-    moment = time_of(until)
+    moment = time_of(one.override_until_ms or (one.until_ms if one.override is Override.NONE else 0))
     return f"until {moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else ""
 
 
@@ -265,8 +309,11 @@ def _of_new(result: ActionResult) -> ActionResult:
     return replace(result, detail="; ".join(filter(None, (result.detail, "nobody has used this name yet"))))
 
 
-def _matches(item: CircuitSummary, term: Term) -> bool:
-    value: str = getattr(item, term.field)
+def _has(item: CircuitSummary, term: Term) -> bool:
+    return _matches(getattr(item, term.field), term)
+
+
+def _matches(value: str, term: Term) -> bool:
     return fnmatchcase(value, _literal(term.value)) if term.is_wild else value == term.value
 
 

@@ -12,9 +12,15 @@ import click
 from fluxora_tasks.breaker.record import Override, Transition
 from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_code_of, no_color
-from fluxora_tasks.interfaces.cli.application import extension
-from fluxora_tasks.interfaces.cli.output import print_document, printable, time_text
-from fluxora_tasks.operations.breakers import BreakerOperations, CircuitDetail, CircuitSummary, time_of
+from fluxora_tasks.interfaces.cli.application import application, extension
+from fluxora_tasks.interfaces.cli.output import one_line, print_document, printable, time_text
+from fluxora_tasks.operations.breakers import (
+    BreakerOperations,
+    CircuitDetail,
+    CircuitSummary,
+    open_breakers,
+    time_of,
+)
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 _Act = Callable[[BreakerOperations, Sequence[str], Actor], Sequence[ActionResult]]
@@ -34,7 +40,7 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
     tables.print_table(console, tables.circuits(page.items))
     click.echo(f"\n{len(page.items)} of {page.total}")
     if page.next:
-        click.echo(f"Next page: --cursor {printable(page.next)}")
+        click.echo(f"Next page: --cursor {page.next}")
 
 
 def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
@@ -85,7 +91,7 @@ def reset(ctx: click.Context, **chosen: Any) -> None:
 
 def open_operations(ctx: click.Context) -> BreakerOperations:
     """The operations on the circuits of this app."""
-    return BreakerOperations(extension(ctx).breakers)
+    return open_breakers(extension(ctx).breakers)
 
 
 def summary_document(item: CircuitSummary) -> dict[str, Any]:
@@ -134,6 +140,7 @@ def _act(
 ) -> None:
     check_choice(ctx, names, filter_text, everything, "circuits")
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
+    _learn_policies(ctx, as_json)
     operations = open_operations(ctx)
     results = act(operations, names or operations.names(filter_text or ""), who)
     if as_json:
@@ -143,6 +150,16 @@ def _act(
     else:
         click.echo("No circuit matches; nothing was done.")
     ctx.exit(exit_code_of(one.outcome for one in results))
+
+
+def _learn_policies(ctx: click.Context, as_json: bool) -> None:
+    """Import the app's tasks, which say what rules circuits have; one that cannot be keeps no operator from acting."""
+    try:
+        application(ctx).loader.import_default_modules()
+    except Exception as error:  # noqa: BLE001  whatever a module raises
+        if not as_json:
+            text = one_line(f"{type(error).__name__}: {error}", 200)
+            click.echo(f"Not all tasks can be imported ({text}): rules that they declare are not known here.", err=True)
 
 
 def _fields(detail: CircuitDetail) -> list[tuple[str, str]]:

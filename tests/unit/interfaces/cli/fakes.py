@@ -181,3 +181,8 @@ def terminal_over(monkeypatch: pytest.MonkeyPatch, *letters: DeadLetterDetail, a
     monkeypatch.setattr("fluxora_tasks.interfaces.cli.application.load_app", lambda name: app or installed_app())
     monkeypatch.setattr(dead, "open_dead_letters", lambda settings, connect: operations)
     return Terminal(operations)
+
+
+def terminal_of(monkeypatch: pytest.MonkeyPatch, app: Celery) -> Terminal:
+    """A terminal of an app."""
+    return terminal_over(monkeypatch, app=app)

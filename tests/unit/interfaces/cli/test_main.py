@@ -16,7 +16,7 @@ from fluxora_tasks.interfaces.cli.application import load_app
 from fluxora_tasks.interfaces.cli.main import main
 from tests.unit.interfaces.cli.fakes import Terminal, terminal_over
 
-ALL_COMMANDS = ["audit", "dead", "demo", "flower", "recorder", "up"]
+ALL_COMMANDS = ["audit", "breakers", "dead", "demo", "flower", "recorder", "toggles", "up"]
 
 
 def test_version() -> None:
