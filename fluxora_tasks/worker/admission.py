@@ -5,8 +5,8 @@ the result is back. Refused, the message is put off, runs its fallback only, or 
 the message run.
 
 An open or closed circuit is known here. A circuit that is due for a probe is asked about in this very loop: one round
-trip through shared state's own thread, 0.2 ms on the same host, 0.28 s at most where it hangs; others that are refused
-meanwhile are not asked for again for a quarter of a second.
+trip through shared state's own thread, 0.4 ms on the same host, 0.28 s at most where it hangs (then it is left alone
+for a while). What is refused is not asked for again for a quarter of a second. See docs/decisions/0007.
 """
 
 from __future__ import annotations

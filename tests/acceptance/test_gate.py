@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from fluxora_tasks.breaker.record import CircuitState, Order
+from fluxora_tasks.breaker.record import CircuitState, Order, Override
 from fluxora_tasks.breaker.store import BreakerStore
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.devstack.process import ManagedProcess
@@ -56,6 +57,12 @@ class Bench:
     def open(self, circuit: str, seconds: float) -> None:
         self.circuits.open_for(circuit, seconds, TEST, GATE)
 
+    def hold_open(self, circuit: str) -> None:
+        self.circuits.override(circuit, Override.FORCED_OPEN, None, TEST, GATE)
+
+    def let_go(self, circuit: str) -> None:
+        self.circuits.override(circuit, Override.NONE, None, TEST, GATE)
+
     def state_of(self, circuit: str) -> CircuitState:
         return self.circuits.read([circuit])[0].snapshot.state
 
@@ -80,9 +87,14 @@ class Bench:
         return self.extension.journal.counts()
 
 
-def deferrals_of(worker: ManagedProcess) -> int:
-    """How often it put a message off, by its log."""
-    return worker.output().count(" put off for ")
+def deferrals_of(worker: ManagedProcess) -> list[str]:
+    """Ids of the messages that it put off, one for each time, by its log."""
+    return re.findall(r"task \w+\[(\S+)\] put off for ", worker.output())
+
+
+def put_off_by(worker: ManagedProcess) -> set[str]:
+    """Ids of the messages that it put off."""
+    return set(deferrals_of(worker))
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -99,11 +111,16 @@ def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses, tmp_pa
     client = Celery("client")
     install(client, Settings(**urls))
 
+    started: list[ManagedProcess] = []
+
     def start(name: str = "worker", *options: str, pool: str = "prefork") -> ManagedProcess:
-        return celery_processes.worker(APP, environment, "-P", pool, "-c", "2", *options, name=name)
+        started.append(celery_processes.worker(APP, environment, "-P", pool, "-c", "2", *options, name=name))
+        return started[-1]
 
     bench = Bench(client, broker_url, runs, start)
     yield bench
+    for worker in started:
+        worker.kill()  # a warm stop takes two seconds, and shows nothing here
     bench.dead.close()
     gc.collect()  # results unsubscribe when they are collected: while the store is there to hear it
     client.close()
@@ -112,8 +129,11 @@ def bench(broker_url: str, store: Any, celery_processes: CeleryProcesses, tmp_pa
 def test_a_hundred_messages_meet_an_open_circuit(bench: Bench) -> None:
     """No attempt is used; all run once after it closes, spread over more than a second; the books add up."""
     worker = bench.start()
-    bench.open("gate", 2.0)
+    bench.hold_open("gate")
     ids = {bench.send("steady").id for _ in range(100)}
+    wait_until(lambda: put_off_by(worker) == ids, what="each was put off")
+    assert bench.runs() == []
+    bench.let_go("gate")
     runs = bench.all_ran(ids)
     assert len(runs) == 100
     assert {run.retries for run in runs} == {0}
@@ -122,16 +142,18 @@ def test_a_hundred_messages_meet_an_open_circuit(bench: Bench) -> None:
     counts = bench.counts()
     assert (counts.sent, counts.succeeded, counts.retried, counts.open) == (100, 100, 0, 0)
     assert bench.dead.letters() == []
-    assert deferrals_of(worker) == sum(run.deferrals for run in runs)
+    assert len(deferrals_of(worker)) == sum(run.deferrals for run in runs)
     assert bench.state_of("gate") is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize(("broker_url", "pool"), [("redis", "threads"), ("rabbitmq", "solo")], indirect=["broker_url"])
 def test_other_pools(bench: Bench, pool: str) -> None:
     """A worker without an event loop puts messages off, too."""
-    bench.start(pool=pool)
-    bench.open("gate", 2.0)
+    worker = bench.start(pool=pool)
+    bench.hold_open("gate")
     ids = {bench.send("steady").id for _ in range(10)}
+    wait_until(lambda: put_off_by(worker) == ids, what="each was put off")
+    bench.let_go("gate")
     runs = bench.all_ran(ids)
     assert len(runs) == 10
     assert {run.retries for run in runs} == {0}
@@ -175,19 +197,18 @@ def test_two_workers_open_a_circuit_together(bench: Bench) -> None:
     wait_until(lambda: bench.state_of("fragile") is CircuitState.OPEN, what="the circuit opens")
     opened = bench.circuits.history("fragile")[0]
     assert (opened.event, opened.facts["failures"]) == ("opened", "6")
-    for queue in ("one", "other"):
-        bench.send("fails", queue=queue)
-    wait_until(lambda: deferrals_of(one) == deferrals_of(other) == 1, what="both put their message off")
-    assert len(bench.dead.wait_for(4)) == 4
+    wait_until(lambda: bench.send("fails", queue="one") and deferrals_of(one), what="the one refuses")
+    wait_until(lambda: bench.send("fails", queue="other") and deferrals_of(other), what="the other refuses")
 
 
 def test_a_worker_killed_while_it_puts_messages_off(bench: Bench) -> None:
     """Nothing is lost: what it held comes again, what it sent away waits in the broker."""
     worker = bench.start()
-    bench.open("gate", 2.0)
+    bench.hold_open("gate")
     ids = {bench.send("steady").id for _ in range(150)}
-    wait_until(lambda: deferrals_of(worker) > 0, what="the first deferral")
+    wait_until(lambda: put_off_by(worker), what="the first deferral")
     worker.kill()
+    bench.let_go("gate")
     bench.start("heir")
     runs = bench.all_ran(ids, limit=60.0)
     assert {run.task_id for run in runs} == ids
