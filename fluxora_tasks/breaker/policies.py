@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -108,8 +109,9 @@ def policies_of(said: Any) -> Policies:
         _options("defaults", said.get("defaults", {})),
         {name: _options(f"services.{name}", options) for name, options in services.items()},
     )
+    _check("defaults", partial(with_options, BreakerPolicy(), policies.defaults))
     for name in services:
-        _checked(name, policies)
+        _check(f"services.{name}", partial(policies.of, name))
     return policies
 
 
@@ -133,8 +135,8 @@ def _check_names(place: str, said: Mapping[str, Any], known: set[str] | frozense
             raise ConfigurationError(f"{place}: unknown option {name!r}; {hint}")
 
 
-def _checked(name: str, policies: Policies) -> None:
+def _check(place: str, make: Callable[[], BreakerPolicy]) -> None:
     try:
-        policies.of(name)
+        make()
     except ConfigurationError as error:
-        raise ConfigurationError(f"services.{name}: {error}") from None
+        raise ConfigurationError(f"{place}: {error}") from None

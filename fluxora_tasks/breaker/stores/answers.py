@@ -95,7 +95,7 @@ def window_of_hash(stored: Mapping[bytes, bytes]) -> Window:
     bucket_ms, buckets = 0, 0
     for field, value in stored.items():
         if field == b"g":
-            bucket_ms, buckets = map(int, value.split(b":"))
+            bucket_ms, buckets = map(int, value.split(b":")[:2])
         elif field.startswith(b"r:"):
             reporters[_text(field[2:])] = int(value)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
@@ -19,6 +20,7 @@ from fluxora_tasks.breaker.stores.answers import (
     status_of_answers,
     transition_of_entry,
 )
+from fluxora_tasks.breaker.stores.names import NotedNames
 from fluxora_tasks.breaker.stores.order import check_generation, milliseconds
 from fluxora_tasks.breaker.stores.scripts import Script
 from fluxora_tasks.errors import StoreUnavailable
@@ -42,20 +44,29 @@ class RedisBreakerStore:
         state: Shared state.
         random: Spreads the ends of cooldowns.
         clock: For tests: time in ms instead of the server's.
+        monotonic: Time in seconds between two notes of a name; decides nothing else.
     """
 
-    def __init__(self, state: StateStore, random: Random | None = None, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        state: StateStore,
+        random: Random | None = None,
+        clock: Callable[[], int] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._state = state
         self._random = random or Random()  # noqa: S311 - spreads cooldowns, not a secret
         self._clock = clock
+        self._noted = NotedNames(monotonic)
 
     def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot]:
         """Fold reports in, in one round trip."""
         if not reports:
             return []
         calls = [self._call(scripts.FLUSH, r.name, r.policy, reporter, *_said(r)) for r in reports]
-        seen = [self._now(), _NAME_MS, *(report.name for report in reports)]
-        answers = self._run([*calls, (scripts.SEEN, [NAMES_KEY], seen)])
+        names = self._noted.due(report.name for report in reports)
+        answers = self._run([*calls, self._seen(names)] if names else calls)
+        self._noted.add(names)
         return [snapshot_of_answer(r.name, _sound(answer)) for r, answer in zip(reports, answers, strict=False)]
 
     def admit(self, name: str, lease: str, policy: BreakerPolicy, reporter: str) -> Admission:
@@ -131,7 +142,7 @@ class RedisBreakerStore:
         snapshot = snapshot_of_answer(name, answer)
         if int(answer[0]) == 0:
             check_generation(name, snapshot.generation, order)
-        self._run([(scripts.SEEN, [NAMES_KEY], [self._now(), _NAME_MS, name])])
+        self._run([self._seen([name])])
         return snapshot
 
     def _one(self, script: Script, name: str, policy: BreakerPolicy, reporter: str, *said: Any) -> list[Any]:
@@ -141,6 +152,9 @@ class RedisBreakerStore:
     def _call(self, script: Script, name: str, policy: BreakerPolicy, reporter: str, *said: Any) -> scripts.Call:
         common = (name, self._now(), repr(self._random.random()), reporter, EVENT_CHANNEL)
         return script, _keys(name), (*common, *scripts.numbers(policy), *said)
+
+    def _seen(self, names: Sequence[str]) -> scripts.Call:
+        return scripts.SEEN, [NAMES_KEY], [self._now(), _NAME_MS, *names]
 
     def _run(self, calls: Sequence[scripts.Call]) -> list[Any]:
         return self._state.run(lambda client: scripts.run(client, calls))

@@ -55,6 +55,6 @@ def test_other_messages_say_nothing(payload: bytes) -> None:
 
 def test_a_window_as_it_is_kept() -> None:
     """Buckets by their place, workers by their name, whatever that is, and the shape of the last report."""
-    stored = {b"4": b"1004:5:2:1", b"r:r:4": b"1004", b"r:": b"1003", b"g": b"10000:6"}
+    stored = {b"4": b"1004:5:2:1", b"r:r:4": b"1004", b"r:": b"1003", b"g": b"10000:6:1004:5:2:1"}
     assert window_of_hash(stored) == Window(10_000, 6, {4: Bucket(1004, Counts(5, 2, 1))}, {"r:4": 1004, "": 1003})
     assert window_of_hash({}) == Window()

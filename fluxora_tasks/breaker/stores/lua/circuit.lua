@@ -2,7 +2,8 @@
 --
 -- KEYS[1] hash    s  the circuit at rest, see FIELDS
 -- KEYS[2] hash    w  ring of buckets: slot -> 'number:calls:failures:slow', 'r:<worker>' -> number of the bucket of its
---                    last failure or slow call, g -> 'ms of a bucket:buckets' of the last report
+--                    last failure or slow call, g -> 'ms of a bucket:buckets:number:calls:failures:slow' of the last
+--                    report: how it looked at the window, its bucket, and the sums of the window with it
 -- KEYS[3] zset    l  probes under way: lease -> when it runs out, in ms
 -- KEYS[4] stream  e  history
 -- ARGV[1] name          [2] now in ms, or '' for the server's clock    [3] chance, 0 to below 1
@@ -83,11 +84,27 @@ local function current_bucket()
     return floor(now / tonumber(ARGV[6]))
 end
 
--- Sums of the window, who failed in it, what its last report looked at, and what is where the bucket of now belongs:
--- that bucket, or one that a policy with more buckets put there.
+-- What g begins with if the last report was of the bucket of now, and looked at the window as this policy does.
+local function shape()
+    return ARGV[6] .. ':' .. ARGV[7] .. ':' .. whole(current_bucket())
+end
+
+-- The sums of the window and the bucket of now as the last report left them, without a look at all buckets; nil if it
+-- was of another bucket or policy.
+local function glance()
+    local stored = redis.call('HMGET', KEYS[2], 'g', current_bucket() % tonumber(ARGV[7]))
+    local of, calls, failures, slow = string.match(stored[1] or '', '^(%d+:%d+:%d+):(%d+):(%d+):(%d+)$')
+    if of ~= shape() then return nil end
+    local here = {string.match(stored[2], '^%d+:(%d+):(%d+):(%d+)$')}
+    here.is_now = true
+    return {calls = tonumber(calls), failures = tonumber(failures), slow = tonumber(slow), here = here}
+end
+
+-- Sums of the window, who failed in it, and what is where the bucket of now belongs: that bucket, or one that a policy
+-- with more buckets put there.
 local function look()
     local width, current = tonumber(ARGV[7]), current_bucket()
-    local w = {calls = 0, failures = 0, slow = 0, reporters = 0, seen = {}, old = {}, shape = '', here = false}
+    local w = {calls = 0, failures = 0, slow = 0, reporters = 0, seen = {}, old = {}, here = false}
     local all = redis.call('HGETALL', KEYS[2])
     for i = 1, #all, 2 do
         local number, calls, failures, slow = string.match(all[i + 1], '^(%d+):(%d+):(%d+):(%d+)$')
@@ -103,8 +120,6 @@ local function look()
             w.seen[string.sub(all[i], 3)] = true
         elseif number and not calls then
             w.old[#w.old + 1] = all[i]
-        elseif all[i] == 'g' then
-            w.shape = all[i + 1]
         end
     end
     return w
@@ -318,7 +333,7 @@ local function finish(answer, w)
     save()
     local counts = {calls = 0, failures = 0, slow = 0}
     if c.st == 'CLOSED' then
-        counts = w or look()
+        counts = w or glance() or look()
     end
     for _, value in ipairs({
         c.st, c.gen, now, c.since, c['until'], c.att, c.reason, c.ovr, c.ovr_until, c.ovr_by, c.ovr_why,

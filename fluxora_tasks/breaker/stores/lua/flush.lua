@@ -8,20 +8,25 @@ local generation, calls, failures, slow = tonumber(ARGV[24]), tonumber(ARGV[25])
 local trip, refused = tonumber(ARGV[28]), tonumber(ARGV[29])
 local w
 
--- The counts in the bucket of now, and the reporter among those who failed.
-local function add(bad)
+local function packed(of, ...)
+    return string.format('%s:%.0f:%.0f:%.0f', of, ...)
+end
+
+-- The counts in the bucket of now, and the reporter among those who failed; a glance is enough for no verdict.
+local function add(bad, is_judged)
     local width, current = tonumber(ARGV[7]), current_bucket()
-    w = look()
-    local here, shape = {0, 0, 0}, ARGV[6] .. ':' .. ARGV[7]
+    w = not is_judged and glance() or look()
+    local here = {0, 0, 0}
     local is_new = not (w.here and w.here.is_now)
     if not is_new then
         here = w.here
     elseif w.here then
         w.calls, w.failures, w.slow = w.calls - w.here[1], w.failures - w.here[2], w.slow - w.here[3]
     end
+    w.calls, w.failures, w.slow = w.calls + calls, w.failures + failures, w.slow + slow
     local fields = {
-        current % width,
-        whole(current) .. ':' .. whole(here[1] + calls) .. ':' .. whole(here[2] + failures) .. ':' .. whole(here[3] + slow),
+        current % width, packed(whole(current), here[1] + calls, here[2] + failures, here[3] + slow),
+        'g', packed(shape(), w.calls, w.failures, w.slow),
     }
     if bad then
         if #w.old > 0 then
@@ -34,15 +39,11 @@ local function add(bad)
             fields[#fields + 1], fields[#fields + 2] = 'r:' .. reporter, whole(current)
         end
     end
-    if w.shape ~= shape then
-        fields[#fields + 1], fields[#fields + 2] = 'g', shape
-    end
     redis.call('HSET', KEYS[2], unpack(fields))
     if is_new then
         redis.call('PEXPIRE', KEYS[2], whole(ARGV[6] * (width + 2)))
         kept = true
     end
-    w.calls, w.failures, w.slow = w.calls + calls, w.failures + failures, w.slow + slow
 end
 
 -- The rule that the window breaks, or ''; reaching a threshold is enough.
@@ -74,11 +75,13 @@ end
 
 local function count()
     local bad = failures > 0 or slow > 0 or trip ~= nil
-    add(bad)
+    local is_judged = bad or c.ovr == 'FORCED_CLOSED'
+    add(bad, is_judged)
+    if not is_judged then return end
     local reason = exceeded()
     if c.ovr == 'FORCED_CLOSED' then
         watch(bad, reason)
-    elseif bad and reason ~= '' then
+    elseif reason ~= '' then
         local length
         if reason == 'tripped' and trip > 0 then
             length = math.min(trip, tonumber(ARGV[15]))
