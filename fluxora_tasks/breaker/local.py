@@ -23,7 +23,9 @@ class LocalCircuit:
 
     def fold(self, policy: BreakerPolicy, generation: int, counts: Counts, trip_ms: int | None = None) -> Snapshot:
         """Count, and judge."""
-        return self._store.flush([Report(self._name, _alone(policy), generation, counts, trip_ms)], "")[0]
+        (snapshot,) = self._store.flush([Report(self._name, _alone(policy), generation, counts, trip_ms)], "")
+        assert snapshot is not None, "memory refuses nothing"
+        return snapshot
 
     def admit(self, policy: BreakerPolicy, lease: str) -> Admission:
         """Ask for a permit."""

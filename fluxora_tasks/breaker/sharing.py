@@ -163,7 +163,10 @@ class Sharing:
             self._give_back(taken)
             raise
         for (circuit, report), snapshot in zip(flat, snapshots, strict=True):
-            circuit.confirm(report, snapshot)
+            if snapshot is None:
+                circuit.store_away()
+            else:
+                circuit.confirm(report, snapshot)
 
     def _give_back(self, taken: list[tuple[LiveBreaker, list[tuple[Tally, Report]]]]) -> None:
         for circuit, reports in taken:

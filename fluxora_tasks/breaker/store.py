@@ -12,8 +12,13 @@ from fluxora_tasks.breaker.record import Admission, Order, Override, Report, Res
 class BreakerStore(Protocol):
     """Keeps circuits. Every method may raise ``StoreUnavailable``; nothing was done then, or it may be done again."""
 
-    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot]:
-        """Fold reports in, each atomically, all in one round trip; the snapshots in the order of the reports."""
+    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot | None]:
+        """
+        Fold reports in, each atomically, all in one round trip.
+
+        Returns:
+            The snapshots in the order of the reports; ``None``: the store refused that one, and nothing was done.
+        """
         ...
 
     def admit(self, name: str, lease: str, policy: BreakerPolicy, reporter: str) -> Admission:

@@ -6,7 +6,7 @@ the message run.
 
 An open or closed circuit is known here. A circuit that is due for a probe is asked about in this very loop: one round
 trip through shared state's own thread, 0.4 ms on the same host, 0.28 s at most where it hangs (then it is left alone
-for a while). What is refused is not asked for again for a quarter of a second. See docs/decisions/0007.
+for a while). What is refused is not asked for again for a quarter of a second. See docs/decisions/0008.
 """
 
 from __future__ import annotations

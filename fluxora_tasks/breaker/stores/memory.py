@@ -42,7 +42,7 @@ class MemoryBreakerStore:
         """Whoever held the lock stayed behind."""
         self._lock = threading.Lock()
 
-    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot]:
+    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot | None]:
         """Fold reports in."""
         with self._lock:
             return [self._flush(report, reporter) for report in reports]

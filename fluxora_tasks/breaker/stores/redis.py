@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -25,6 +26,8 @@ from fluxora_tasks.breaker.stores.order import check_generation, milliseconds
 from fluxora_tasks.breaker.stores.scripts import Script
 from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.state import PREFIX, StateStore
+
+logger = logging.getLogger(__name__)
 
 #: Pub/sub: each change of a circuit, see ``answers.snapshot_of_push``.
 EVENT_CHANNEL: Final = f"{PREFIX}cb:ev"
@@ -59,15 +62,17 @@ class RedisBreakerStore:
         self._clock = clock
         self._noted = NotedNames(monotonic)
 
-    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot]:
-        """Fold reports in, in one round trip."""
+    def flush(self, reports: Sequence[Report], reporter: str) -> list[Snapshot | None]:
+        """Fold reports in, in one round trip; if the server refuses them all, it is taken for away."""
         if not reports:
             return []
         calls = [self._call(scripts.FLUSH, r.name, r.policy, reporter, *_said(r)) for r in reports]
         names = self._noted.due(report.name for report in reports)
         answers = self._run([*calls, self._seen(names)] if names else calls)
         self._noted.add(names)
-        return [snapshot_of_answer(r.name, _sound(answer)) for r, answer in zip(reports, answers, strict=False)]
+        if all(isinstance(answer, ResponseError) for answer in answers[: len(reports)]):
+            _sound(answers[0])
+        return [_snapshot(r.name, answer) for r, answer in zip(reports, answers, strict=False)]
 
     def admit(self, name: str, lease: str, policy: BreakerPolicy, reporter: str) -> Admission:
         """Ask for a permit."""
@@ -171,6 +176,13 @@ def _keys(name: str) -> list[str]:
 def _said(report: Report) -> tuple[Any, ...]:
     counts, trip = report.counts, "" if report.trip_ms is None else report.trip_ms
     return report.generation, counts.calls, counts.failures, counts.slow, trip, report.refused
+
+
+def _snapshot(name: str, answer: Any) -> Snapshot | None:
+    if isinstance(answer, ResponseError):
+        logger.warning("shared state refuses to keep circuit %r: %s", name, answer)
+        return None
+    return snapshot_of_answer(name, answer)
 
 
 def _sound(answer: Any) -> Any:

@@ -339,6 +339,17 @@ def test_names_are_noted_once_a_minute(state: StateStore, client: Any) -> None:
     assert keeper.names() == ["other", NAME]
 
 
+def test_a_circuit_that_the_server_refuses_is_alone_with_that(keeper: RedisBreakerStore, client: Any) -> None:
+    """Somebody wrote over its key: the others are folded in, once; a server that refuses all is away."""
+    client.set(f"fx:cb:{{{NAME}}}:s", "not a hash")
+    refused, kept = keeper.flush([report(0, 5, 5), report(0, 5, 1, name="other")], "w1")
+    assert refused is None
+    assert kept is not None
+    assert kept.counts == Counts(5, 1)
+    with pytest.raises(StoreUnavailable):
+        keeper.flush([report(0, 5, 5)], "w1")
+
+
 def test_fifty_circuits_are_one_round_trip(
     keeper: RedisBreakerStore, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
