@@ -23,7 +23,7 @@ types: $(VENV)/.development
 imports: $(VENV)/.development
 	$(BIN)/lint-imports
 
-unit integration acceptance docs: $(VENV)/.development
+unit conformance integration acceptance docs: $(VENV)/.development
 	$(BIN)/python -m pytest tests/$@
 
 chaos: $(VENV)/.development  ## The long form of the runs in which processes are killed.
