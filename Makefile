@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint types imports unit integration acceptance docs bench chaos celery-suite lock clean
+.PHONY: demo test lint types imports unit conformance integration acceptance docs bench chaos celery-suite lock clean
 
 demo: $(VENV)/.runtime  ## Install, run the whole way on real data, print the report.
 	$(BIN)/fluxora demo
