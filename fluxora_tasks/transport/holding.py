@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from fluxora_tasks.scripts import Execute
 from fluxora_tasks.transport.filing import as_redelivered, envelope_in
-from fluxora_tasks.transport.scripts import POSTPONE, RESTORE, Execute
+from fluxora_tasks.transport.scripts import POSTPONE, RESTORE
 
 #: Messages put back per script.
 _SLICE: Final = 100

@@ -1,46 +1,12 @@
-"""The transport's Lua scripts, each one atomic step on the server [redis]."""
+"""The transport's Lua scripts [redis]."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from importlib.resources import files
-from typing import Any
+from fluxora_tasks.scripts import Script
 
-from redis.exceptions import NoScriptError
-
-#: Sends one command and returns its answer.
-Execute = Callable[..., Any]
-
-
-class Script:
-    """
-    One script.
-
-    Attributes:
-        source: Its text.
-        sha: Its name on the server.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.source = files(__package__).joinpath("lua", f"{name}.lua").read_text()
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    def command(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """The command that runs it where it is loaded."""
-        return ("EVALSHA", self.sha, len(keys), *keys, *args)
-
-    def run(self, execute: Execute, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run it, loaded or not."""
-        try:
-            return execute(*self.command(keys, args))
-        except NoScriptError:
-            return execute("EVAL", self.source, len(keys), *keys, *args)
-
-
-TAKE = Script("take")
-MOVE = Script("move")
-DELAY = Script("delay")
-POSTPONE = Script("postpone")
-RESTORE = Script("restore")
-BEAT = Script("beat")
+TAKE = Script(__package__, "take")
+MOVE = Script(__package__, "move")
+DELAY = Script(__package__, "delay")
+POSTPONE = Script(__package__, "postpone")
+RESTORE = Script(__package__, "restore")
+BEAT = Script(__package__, "beat")

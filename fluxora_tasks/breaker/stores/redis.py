@@ -23,8 +23,8 @@ from fluxora_tasks.breaker.stores.answers import (
 )
 from fluxora_tasks.breaker.stores.names import NotedNames
 from fluxora_tasks.breaker.stores.order import check_generation, milliseconds
-from fluxora_tasks.breaker.stores.scripts import Script
 from fluxora_tasks.errors import StoreUnavailable
+from fluxora_tasks.scripts import Script
 from fluxora_tasks.state import PREFIX, StateStore
 
 logger = logging.getLogger(__name__)

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final
 
 import redis
 from redis.exceptions import NoScriptError
 
 from fluxora_tasks.breaker.policy import BreakerPolicy
+from fluxora_tasks.scripts import Script
 
-Call = tuple["Script", Sequence[str], Sequence[Any]]
-
-
-class Script:
-    """
-    One script, made of one or several files.
-
-    Attributes:
-        source: Its text.
-        sha: Its name on the server.
-    """
-
-    def __init__(self, *names: str) -> None:
-        texts = (files(__package__).joinpath("lua", f"{name}.lua").read_text() for name in names)
-        self.source = "\n".join(texts)
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+Call = tuple[Script, Sequence[str], Sequence[Any]]
 
 
-FLUSH: Final = Script("circuit", "flush")
-ADMIT: Final = Script("circuit", "admit")
-SETTLE: Final = Script("circuit", "settle")
-ORDER: Final = Script("circuit", "order")
-RENEW: Final = Script("renew")
-SEEN: Final = Script("seen")
+FLUSH: Final = Script(__package__, "circuit", "flush")
+ADMIT: Final = Script(__package__, "circuit", "admit")
+SETTLE: Final = Script(__package__, "circuit", "settle")
+ORDER: Final = Script(__package__, "circuit", "order")
+RENEW: Final = Script(__package__, "renew")
+SEEN: Final = Script(__package__, "seen")
 
 
 def run(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
@@ -45,10 +29,10 @@ def run(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
 
     An answer may be a ``ResponseError``: of a script that the server refused.
     """
-    answers = _sent(client, [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls])
+    answers = _sent(client, [script.command(keys, args) for script, keys, args in calls])
     unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     again = [calls[place] for place in unknown]
-    repeated = _sent(client, [("EVAL", script.source, len(keys), *keys, *args) for script, keys, args in again])
+    repeated = _sent(client, [script.whole_command(keys, args) for script, keys, args in again])
     for place, answer in zip(unknown, repeated, strict=True):
         answers[place] = answer
     return answers
