@@ -6,16 +6,14 @@ back with an ``eta``, and a worker keeps it.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kombu import Connection
 
-from fluxora_tasks.deadletter.publisher import CONFIRM_TIMEOUT, Confirms
-from fluxora_tasks.deadletter.topology import is_amqp
+from fluxora_tasks.deadletter.confirming import ConfirmedPublisher
 from fluxora_tasks.transport import amqp_delay
 from fluxora_tasks.transport.channel import Channel
 from fluxora_tasks.worker.deferral import Deferral
@@ -23,66 +21,31 @@ from fluxora_tasks.worker.deferral import Deferral
 logger = logging.getLogger(__name__)
 
 
-class DeferralPublisher:
-    """Publishes deferrals, all of them confirmed by the broker before ``publish`` returns.
-
-    Not safe for threads: one owner. After any error the channel is dropped, with the confirms still due on it.
+class DeferralPublisher(ConfirmedPublisher[Deferral]):
+    """
+    Publishes deferrals, all of them confirmed.
 
     Args:
         connect: Opens a connection of its own to the broker.
     """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
-        self._connection: Connection | None = None
-        self._channel: Any = None
-        self._confirms: Confirms | None = None
+        super().__init__(connect)
         self._declared: set[Any] = set()
         self._ready: set[tuple[amqp_delay.Target, int]] = set()
         self._can_delay = True
 
-    def publish(self, deferrals: Sequence[Deferral]) -> None:
-        """
-        Send deferrals and wait until the broker has them all.
-
-        Raises:
-            Exception: whatever the transport raises; any of them may or may not have arrived.
-        """
-        try:
-            channel = self._channel or self._open()
-            for deferral in deferrals:
-                self._send(channel, deferral)
-            if self._confirms is not None:
-                self._confirms.wait(CONFIRM_TIMEOUT)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Drop the connection; the next publish opens another."""
-        connection, self._connection, self._channel, self._confirms = self._connection, None, None, None
+    def _opened(self, channel: Any, *, amqp: bool) -> None:
         self._declared, self._ready = set(), set()
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it is being thrown away
-                connection.release()
 
-    def _open(self) -> Any:
-        connection = self._connection = self._connect()
-        connection.connect()
-        channel = connection.channel()
-        if is_amqp(connection):
-            self._confirms = Confirms(channel)
-        self._channel = channel
-        return channel
-
-    def _send(self, channel: Any, deferral: Deferral) -> None:
+    def _send(self, channel: Any, item: Deferral) -> None:
         if self._confirms is not None:
-            self._send_amqp(channel, deferral)
+            self._send_amqp(channel, item)
             return
         kept = isinstance(channel, Channel)
-        options = {"wait": round(deferral.delay * 1000)} if kept else {}
-        message = _message(channel, deferral, None if kept else _eta(deferral))
-        channel.basic_publish(message, exchange="", routing_key=deferral.queue, **options)
+        options = {"wait": round(item.delay * 1000)} if kept else {}
+        message = _message(channel, item, None if kept else _eta(item))
+        channel.basic_publish(message, exchange="", routing_key=item.queue, **options)
 
     def _send_amqp(self, channel: Any, deferral: Deferral) -> None:
         way = self._way(deferral)
