@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final
@@ -15,8 +15,9 @@ from fluxora_tasks.breaker.policy import BreakerPolicy
 from fluxora_tasks.breaker.record import CircuitState, Order, Override, Snapshot, Status, Transition
 from fluxora_tasks.breaker.registry import Breakers
 from fluxora_tasks.breaker.store import BreakerStore
-from fluxora_tasks.errors import ConfigurationError, ConflictError, StoreUnavailable, UnknownCircuit
+from fluxora_tasks.errors import ConfigurationError, UnknownCircuit
 from fluxora_tasks.ledger.filters import Grammar, Term, parse
+from fluxora_tasks.operations.acting import each, time_of, until_text
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 #: What a list of circuits may be filtered by.
@@ -206,19 +207,13 @@ class BreakerOperations:
         act: Callable[[str, Order, BreakerPolicy], Snapshot],
     ) -> Sequence[ActionResult]:
         order, known = Order(actor.name, actor.reason, expected), set(self._store.names())
-        results = (self._done(name, order, act) for name in dict.fromkeys(names))
-        return [one if one.outcome != "done" or one.id in known else _of_new(one) for one in results]
 
-    def _done(self, name: str, order: Order, act: Callable[[str, Order, BreakerPolicy], Snapshot]) -> ActionResult:
-        try:
+        def obey(name: str) -> ActionResult:
             after = act(checked_name(name), order, self._policy_of(name))
-        except ConflictError as error:
-            return ActionResult(name, "conflict", None, str(error))
-        except ConfigurationError as error:
-            return ActionResult(name, "refused", None, str(error))
-        except StoreUnavailable as error:
-            return ActionResult(name, "failed", None, str(error))
-        return ActionResult(name, "done", _effective(after), _until_text(after))
+            new = "" if name in known else "nobody has used this name yet"  # a slip of the pen looks the same
+            return ActionResult(name, "done", _effective(after), "; ".join(filter(None, (_until_text(after), new))))
+
+        return each(names, obey)
 
 
 def open_breakers(breakers: Breakers) -> BreakerOperations:
@@ -255,11 +250,6 @@ def summary_of(status: Status) -> CircuitSummary:
         override_by=one.override_by,
         override_why=one.override_why,
     )
-
-
-def time_of(store_ms: int) -> datetime | None:
-    """A time of the store; ``None`` for none."""
-    return datetime.fromtimestamp(store_ms / 1000, UTC) if store_ms else None
 
 
 def write_cursor(name: str) -> str:
@@ -300,13 +290,7 @@ def _effective(one: Snapshot) -> str:
 
 
 def _until_text(one: Snapshot) -> str:
-    moment = time_of(one.override_until_ms or (one.until_ms if one.override is Override.NONE else 0))
-    return f"until {moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else ""
-
-
-def _of_new(result: ActionResult) -> ActionResult:
-    """A circuit may be decided about before its first use; a slip of the pen looks the same."""
-    return replace(result, detail="; ".join(filter(None, (result.detail, "nobody has used this name yet"))))
+    return until_text(one.override_until_ms or (one.until_ms if one.override is Override.NONE else 0))
 
 
 def _has(item: CircuitSummary, term: Term) -> bool:

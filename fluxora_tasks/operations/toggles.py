@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fluxora_tasks.errors import ConfigurationError, StoreUnavailable
+from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.fallback.stores import RedisToggleStore
 from fluxora_tasks.fallback.toggles import Switch, SwitchChange, SwitchKind, ToggleStore
-from fluxora_tasks.operations.breakers import time_of
+from fluxora_tasks.operations.acting import each, time_of, until_text
 from fluxora_tasks.operations.records import ActionResult, Actor
 from fluxora_tasks.state import StateStore
 
@@ -70,10 +70,9 @@ class ToggleOperations:
             kind, name = kind_and_name(switch_id)
             switch = Switch(kind, name, value, actor.name, actor.reason, members=members)
             kept = self._store.put(switch, seconds)
-            until = time_of(kept.until_ms)
-            return ActionResult(switch_id, "done", kept.value, f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until else "")
+            return ActionResult(switch_id, "done", kept.value, until_text(kept.until_ms))
 
-        return _each(ids, put)
+        return each(ids, put)
 
     def unset(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         """Have switches no more."""
@@ -84,7 +83,7 @@ class ToggleOperations:
                 return ActionResult(switch_id, "done", None, "")
             return ActionResult(switch_id, "unknown", None, "it is not set")
 
-        return _each(ids, remove)
+        return each(ids, remove)
 
 
 def open_toggles(state: StateStore | None) -> ToggleOperations:
@@ -105,19 +104,6 @@ def kind_and_name(switch_id: str) -> tuple[SwitchKind, str]:
     if colon and kind in tuple(SwitchKind):
         return SwitchKind(kind), name
     return SwitchKind.TOGGLE, switch_id
-
-
-def _each(ids: Sequence[str], act: Callable[[str], ActionResult]) -> Sequence[ActionResult]:
-    return [_done(switch_id, act) for switch_id in dict.fromkeys(ids)]
-
-
-def _done(switch_id: str, act: Callable[[str], ActionResult]) -> ActionResult:
-    try:
-        return act(switch_id)
-    except ConfigurationError as error:
-        return ActionResult(switch_id, "refused", None, str(error))
-    except StoreUnavailable as error:
-        return ActionResult(switch_id, "failed", None, str(error))
 
 
 def _summary(switch: Switch) -> SwitchSummary:

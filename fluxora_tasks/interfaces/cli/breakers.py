@@ -11,15 +11,16 @@ import click
 
 from fluxora_tasks.breaker.record import Override, Transition
 from fluxora_tasks.interfaces.cli import tables
-from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_code_of, no_color
+from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, no_color
 from fluxora_tasks.interfaces.cli.application import application, extension
+from fluxora_tasks.interfaces.cli.listing import finish, print_items, print_page
 from fluxora_tasks.interfaces.cli.output import one_line, print_document, printable, time_text
+from fluxora_tasks.operations.acting import time_of
 from fluxora_tasks.operations.breakers import (
     BreakerOperations,
     CircuitDetail,
     CircuitSummary,
     open_breakers,
-    time_of,
 )
 from fluxora_tasks.operations.records import ActionResult, Actor
 
@@ -29,18 +30,14 @@ _Act = Callable[[BreakerOperations, Sequence[str], Actor], Sequence[ActionResult
 def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str | None, as_json: bool) -> None:
     """One page of circuits."""
     page = open_operations(ctx).list(filter_text, limit=limit, cursor=cursor)
-    if as_json:
-        items = [summary_document(item) for item in page.items]
-        print_document({"items": items, "total": page.total, "next": page.next})
-        return
-    if not page.items:
-        click.echo("No circuit matches." if filter_text or cursor else "No circuits: none has been used yet.")
-        return
-    console = tables.console(no_color=no_color(ctx))
-    tables.print_table(console, tables.circuits(page.items))
-    click.echo(f"\n{len(page.items)} of {page.total}")
-    if page.next:
-        click.echo(f"Next page: --cursor {page.next}")
+    print_page(
+        ctx,
+        page,
+        document=summary_document,
+        table=lambda console: tables.circuits(page.items),
+        nothing="No circuit matches." if filter_text or cursor else "No circuits: none has been used yet.",
+        as_json=as_json,
+    )
 
 
 def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
@@ -60,7 +57,7 @@ def history(ctx: click.Context, *, name: str, limit: int, as_json: bool) -> None
     """The latest changes of a circuit, newest first."""
     lines = open_operations(ctx).history(name, limit)
     if as_json:
-        print_document({"items": [line_document(line) for line in lines], "total": len(lines), "next": None})
+        print_items([line_document(line) for line in lines])
         return
     _print_history(ctx, lines)
 
@@ -143,13 +140,7 @@ def _act(
     _learn_policies(ctx, as_json)
     operations = open_operations(ctx)
     results = act(operations, names or operations.names(filter_text or ""), who)
-    if as_json:
-        print_document({"items": [asdict(one) for one in results], "total": len(results), "next": None})
-    elif results:
-        tables.print_table(tables.console(no_color=no_color(ctx)), tables.named_results(results))
-    else:
-        click.echo("No circuit matches; nothing was done.")
-    ctx.exit(exit_code_of(one.outcome for one in results))
+    finish(ctx, results, as_json=as_json, nothing="No circuit matches; nothing was done.")
 
 
 def _learn_policies(ctx: click.Context, as_json: bool) -> None:

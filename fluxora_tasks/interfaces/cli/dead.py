@@ -18,6 +18,7 @@ from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_code_of, no_color
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.interfaces.cli.errors import ExitCode
+from fluxora_tasks.interfaces.cli.listing import print_items, print_page
 from fluxora_tasks.interfaces.cli.output import document, print_document, printable, time_text
 from fluxora_tasks.interfaces.cli.waiting import Waiting, outcomes
 from fluxora_tasks.operations.context import open_dead_letters
@@ -42,18 +43,14 @@ _Action = Callable[[Sequence[str], Actor], Sequence[ActionResult]]
 def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str | None, as_json: bool) -> None:
     """One page of dead letters."""
     page = open_operations(ctx).list(filter_text, limit=limit, cursor=cursor)
-    if as_json:
-        items = [summary_document(item) for item in page.items]
-        print_document({"items": items, "total": page.total, "next": page.next})
-        return
-    if not page.items:
-        click.echo("No dead letter matches." if filter_text or cursor else "No dead letters.")
-        return
-    console = tables.console(no_color=no_color(ctx))
-    tables.print_table(console, tables.dead_letters(page.items, datetime.now(UTC), console.width))
-    click.echo(f"\n{len(page.items)} of {page.total}")
-    if page.next:
-        click.echo(f"Next page: --cursor {page.next}")
+    print_page(
+        ctx,
+        page,
+        document=summary_document,
+        table=lambda console: tables.dead_letters(page.items, datetime.now(UTC), console.width),
+        nothing="No dead letter matches." if filter_text or cursor else "No dead letters.",
+        as_json=as_json,
+    )
 
 
 def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
@@ -194,8 +191,7 @@ def _with_outcome(result: ActionResult, known: dict[str, DeadLetterSummary], wai
 def _finish(ctx: click.Context, results: Sequence[ActionResult], *, as_json: bool, waited: bool = False) -> None:
     """Print the results and leave with their code."""
     if as_json:
-        items = [asdict(result) for result in results]
-        print_document({"items": items, "total": len(items), "next": None})
+        print_items([asdict(result) for result in results])
     else:
         _print_results(ctx, results, waited)
     code = exit_code_of(result.outcome for result in results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,11 +9,11 @@ import click
 
 from fluxora_tasks.fallback.toggles import SwitchChange
 from fluxora_tasks.interfaces.cli import tables
-from fluxora_tasks.interfaces.cli.acting import actor_of, exit_code_of, no_color
+from fluxora_tasks.interfaces.cli.acting import actor_of, no_color
 from fluxora_tasks.interfaces.cli.application import extension
-from fluxora_tasks.interfaces.cli.output import print_document, time_text
-from fluxora_tasks.operations.breakers import time_of
-from fluxora_tasks.operations.records import ActionResult
+from fluxora_tasks.interfaces.cli.listing import finish, print_items
+from fluxora_tasks.interfaces.cli.output import time_text
+from fluxora_tasks.operations.acting import time_of
 from fluxora_tasks.operations.toggles import SwitchSummary, ToggleOperations, open_toggles
 
 
@@ -22,7 +21,7 @@ def list_all(ctx: click.Context, *, as_json: bool) -> None:
     """Every switch that is set."""
     items = open_operations(ctx).list()
     if as_json:
-        print_document({"items": [summary_document(item) for item in items], "total": len(items), "next": None})
+        print_items([summary_document(item) for item in items])
     elif not items:
         click.echo("No toggle is set.")
     else:
@@ -34,7 +33,7 @@ def history(ctx: click.Context, *, limit: int, as_json: bool) -> None:
     """The latest changes, newest first."""
     lines = open_operations(ctx).history(limit)
     if as_json:
-        print_document({"items": [change_document(line) for line in lines], "total": len(lines), "next": None})
+        print_items([change_document(line) for line in lines])
         return
     rows = [
         [
@@ -64,13 +63,13 @@ def set_value(
     """Set switches."""
     sets = dict(_member(ctx, text) for text in members)
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
-    _finish(ctx, open_operations(ctx).set(ids, value, seconds, who, sets), as_json)
+    finish(ctx, open_operations(ctx).set(ids, value, seconds, who, sets), as_json=as_json)
 
 
 def unset(ctx: click.Context, *, ids: tuple[str, ...], reason: str | None, actor: str | None, as_json: bool) -> None:
     """Have switches no more."""
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
-    _finish(ctx, open_operations(ctx).unset(ids, who), as_json)
+    finish(ctx, open_operations(ctx).unset(ids, who), as_json=as_json)
 
 
 def open_operations(ctx: click.Context) -> ToggleOperations:
@@ -103,14 +102,6 @@ def _member(ctx: click.Context, text: str) -> tuple[str, str]:
     if not equals:
         raise click.UsageError(f"--sets takes toggle:NAME=VALUE or mode:OPERATION=VALUE; got {text!r}", ctx)
     return key, value
-
-
-def _finish(ctx: click.Context, results: Sequence[ActionResult], as_json: bool) -> None:
-    if as_json:
-        print_document({"items": [asdict(one) for one in results], "total": len(results), "next": None})
-    else:
-        tables.print_table(tables.console(no_color=no_color(ctx)), tables.named_results(results))
-    ctx.exit(exit_code_of(one.outcome for one in results))
 
 
 def _row(item: SwitchSummary) -> list[str]:
