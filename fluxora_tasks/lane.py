@@ -26,6 +26,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from fluxora_tasks.errors import StoreUnavailable
+from fluxora_tasks.forks import watch_forks
 from fluxora_tasks.state import StateStore
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Lane:
         self._random = random or Random()  # noqa: S311 - spreads polls, not a secret
         self._begin()
         _lanes.add(self)
+        watch_forks(self)
 
     def _begin(self) -> None:
         """What a process starts with; a forked child, too."""
@@ -105,7 +107,7 @@ class Lane:
         self._bell: socket.socket | None = None
         self._ears = _Ears(self.state)
 
-    def begin_anew(self) -> None:
+    def forked(self) -> None:
         """In a forked child: the thread, and whoever held the lock, stayed behind; the participants did not."""
         places = self._places
         self._ears.forget()
@@ -382,12 +384,10 @@ def stop_lanes(timeout: float = DRAIN) -> None:
         lane.stop(max(0.0, deadline - time.monotonic()))
 
 
-def _begin_anew() -> None:
+def _make_anew() -> None:
     global _making
     _making = threading.Lock()
-    for lane in list(_lanes):
-        lane.begin_anew()
 
 
 atexit.register(stop_lanes)
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_make_anew)

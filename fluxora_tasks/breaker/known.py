@@ -122,11 +122,11 @@ class KnownCircuit:
         with self._lock:
             if self.view.source is not Source.LOCAL or self._is_fixed():
                 return None
-            self._fold()
+            events = self._fold()
             for permit in self._probes(Source.LOCAL):
                 self._local.renew(self.policy, permit.lease or "")
             admission = self._local.admit(self.policy, lease)
-            events = self._adopt(admission.snapshot, Source.LOCAL, asked_again(admission))
+            events += self._adopt(admission.snapshot, Source.LOCAL, asked_again(admission))
             view = self.view
         tell(events)
         return admission, view

@@ -52,6 +52,6 @@ def _milliseconds(trip: Trip) -> int | None:
     if trip is True:
         return 0
     if isinstance(trip, datetime):  # the one absolute time there is: the other side's, read on our clock
-        trip = trip - datetime.now(trip.tzinfo or UTC).replace(tzinfo=trip.tzinfo)
+        trip = (trip if trip.tzinfo else trip.replace(tzinfo=UTC)) - datetime.now(UTC)
     seconds = trip.total_seconds() if isinstance(trip, timedelta) else float(trip)
     return max(1, round(seconds * 1000)) if seconds > 0 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -12,6 +11,7 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.forks import watch_forks
 from fluxora_tasks.lane import lane_of
 from fluxora_tasks.retry.budget import FAILURE_COST, SUCCESS_GIVES
 from fluxora_tasks.retry.share import SLICES, FleetCounts, FleetShare
@@ -100,8 +100,9 @@ class SharedRetryBudget:
         self.name, self.ratio, self.floor, self.window = name, float(ratio), float(floor), float(window)
         self._state, self._lane_of = state, lane_of
         self._monotonic, self._random = monotonic, random or SystemRandom()
-        self._begin()
+        self.forked()
         _budgets.add(self)
+        watch_forks(self)
 
     def first(self) -> None:
         """A first attempt is made."""
@@ -142,7 +143,7 @@ class SharedRetryBudget:
         """Where the store keeps the counts."""
         return f"{PREFIX}rb:{{{self.name}}}"
 
-    def _begin(self) -> None:
+    def forked(self) -> None:
         """As in a new process."""
         self._lock = threading.Lock()
         self._process = uuid4().hex[:12]
@@ -175,10 +176,9 @@ _budgets: weakref.WeakSet[SharedRetryBudget] = weakref.WeakSet()
 
 def _begin_anew() -> None:
     for budget in _budgets:
-        budget._begin()
+        budget.forked()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
 when_changed(_begin_anew)
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from fluxora_tasks.breaker.record import CircuitState, Snapshot
+from fluxora_tasks.breaker.record import CircuitState
+from fluxora_tasks.breaker.record import Status as CircuitStatus
 from fluxora_tasks.journal import JournalCounts
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.operations.records import Actor, DeadLetterDetail
@@ -75,7 +76,7 @@ def _play(screen: Screen, interruption: Interruption, seed: int, state_dir: Path
         screen.say(f"Your {', '.join(filter(os.environ.get, _SERVERS))} is left alone: the demo brings its own.")
     with scene(state_dir, interruption, seed=seed, with_flower=stay) as stage:
         screen.say(f"Started store, ledger, recorder, worker and service in {time.monotonic() - started:.1f} s.")
-        began_ms = _circuit(stage).now_ms
+        began_ms = _circuit(stage).snapshot.now_ms
         before = _outlook(screen, "Before the outage")
         expected = _send(screen)
         outlooks = [before, *_outlooks_in_the_outage(stage, screen)]
@@ -111,7 +112,7 @@ def _outlooks_in_the_outage(stage: Scene, screen: Screen) -> list[dict[str, Any]
     made: list[dict[str, Any]] = []
     end = time.monotonic() + _STALLED
     while time.monotonic() < end and len(made) < _MOST_OUTLOOKS and not any(one["degraded"] for one in made):
-        if _circuit(stage).state is not CircuitState.CLOSED:
+        if _circuit(stage).snapshot.state is not CircuitState.CLOSED:
             made.append(_outlook(screen, "During the outage"))
         time.sleep(_POLL / 2)
     return made
@@ -126,9 +127,9 @@ def _outlook(screen: Screen, when: str) -> dict[str, Any]:
     return result
 
 
-def _circuit(stage: Scene) -> Snapshot:
+def _circuit(stage: Scene) -> CircuitStatus:
     (status,) = stage.circuits.read([_CIRCUIT])
-    return status.snapshot
+    return status
 
 
 def _turns(stage: Scene, began_ms: int) -> tuple[Turn, ...]:
@@ -178,7 +179,6 @@ def _count(
     stage: Scene, replayed: Sequence[str], outlooks: Sequence[dict[str, Any]], began_ms: int, started: float
 ) -> Report:
     """The figures: of the audit, of the pipeline's store, and of the circuit."""
-    (circuit,) = stage.circuits.read([_CIRCUIT])
     audit, published = stage.audit(), stage.demand.published()
     recorded = sum(audit.recorded.values())
     resolved = audit.recorded.get(Status.RESOLVED, 0)
@@ -194,7 +194,7 @@ def _count(
         forecast_mape=_mean([forecast.error for forecast in published]),
         baseline_mape=_mean([forecast.baseline_error for forecast in published]),
         seconds=time.monotonic() - started,
-        refused=circuit.refused,
+        refused=_circuit(stage).refused,
         outlooks=len(outlooks),
         degraded=sum(outlook["degraded"] for outlook in outlooks),
         circuit=_turns(stage, began_ms),
