@@ -91,6 +91,11 @@ def play(keeper: BreakerStore, clock: HeldClock) -> Play:
     window_forgets=[report(4, 4), after(60), report(1, 1), stands(CLOSED, counts=(1, 1, 0))],
     window_seen_later=[report(4, 1), after(59), report(), stands(CLOSED, counts=(4, 1, 0)), after(1), report(),
                        stands(CLOSED, counts=(0, 0, 0))],
+    # the sums that a report left are those of its bucket alone
+    window_goes_on=[report(3, 1, 1), report(2), report(1), stands(CLOSED, counts=(6, 1, 1)), after(50), report(2),
+                    report(1), stands(CLOSED, counts=(9, 1, 1)), after(10), report(),
+                    stands(CLOSED, counts=(3, 0, 0)), report(1), report(4, 3, 1), report(1),
+                    stands(CLOSED, counts=(9, 3, 1))],
     nothing_to_report=[report(), stands(CLOSED, counts=(0, 0, 0), reason=""), told()],
     everybody_passes=[ask(gets="permit"), report(1), ask(gets="permit"), stands(CLOSED, issued=0), known(leases={})],
 )  # fmt: skip
@@ -449,6 +454,10 @@ def test_generations(play: Play, history: Sequence[Step]) -> None:
     # buckets of the same length are the same slices of time, whoever filled them
     same_buckets=[report(3, 1), under(FIVE_BUCKETS), report(2), stands(CLOSED, counts=(5, 1, 0)), under(POLICY),
                   report(), stands(CLOSED, counts=(5, 1, 0))],
+    # two that take turns within a bucket: neither sees what the other one's sums leave out
+    taking_turns=[report(3, 1), after(50), report(2), under(FIVE_BUCKETS), report(1), stands(CLOSED, counts=(3, 0, 0)),
+                  under(POLICY), report(1), stands(CLOSED, counts=(7, 1, 0)), report(1),
+                  stands(CLOSED, counts=(8, 1, 0)), under(FIVE_BUCKETS), report(), stands(CLOSED, counts=(5, 0, 0))],
     # 20 s later the shorter ring is at the place of the bucket that it still saw until now
     overwritten=[after(10), report(3, 1), after(20), under(FIVE_BUCKETS), report(), stands(CLOSED, counts=(3, 1, 0)),
                  report(2), stands(CLOSED, counts=(2, 0, 0)), report(), stands(CLOSED, counts=(2, 0, 0))],

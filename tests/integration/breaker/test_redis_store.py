@@ -373,6 +373,22 @@ def test_fifty_circuits_are_one_round_trip(
     assert [snapshot.name for snapshot in snapshots] == [one.name for one in reports]
 
 
+def test_successes_need_no_look_at_the_whole_window(state: StateStore, client: Any) -> None:
+    """Nor does an empty report, in the bucket of the last one; a failure does, and the next bucket."""
+    clock = HeldClock()
+    keeper = RedisBreakerStore(state, clock=clock)
+    keeper.flush([report(0, 3, 1)], "w1")
+    client.config_resetstat()
+    keeper.flush([report(0, 2, 0)], "w1")
+    assert keeper.flush([report(0, 0, 0)], "w1")[0].counts == Counts(5, 1)
+    assert "cmdstat_hgetall" not in client.info("commandstats")
+    keeper.flush([report(0, 1, 1)], "w1")
+    clock.pass_(10)
+    assert keeper.flush([report(0, 1, 0)], "w1")[0].counts == Counts(7, 2)
+    stats: Any = client.info("commandstats")
+    assert stats["cmdstat_hgetall"]["calls"] == 2
+
+
 def test_changes_are_told_to_everybody(keeper: RedisBreakerStore, client: Any) -> None:
     """A message has all that decides; counts and the policy's other numbers come with answers."""
     with client.pubsub() as channel:
