@@ -182,7 +182,7 @@ def _fields(detail: CircuitDetail) -> list[tuple[str, str]]:
 
 def _print_history(ctx: click.Context, lines: Sequence[Transition]) -> None:
     console = tables.console(no_color=no_color(ctx))
-    tables.print_table(console, tables.changes([_row(line) for line in lines]))
+    tables.print_table(console, tables.changes([_row(line) for line in lines], console.width))
 
 
 def _row(line: Transition) -> list[str]:

@@ -136,19 +136,24 @@ def circuits(items: Sequence[CircuitSummary]) -> Table:
         until = item.override_until or item.until
         failed = "-" if item.failure_rate is None else f"{item.failure_rate:.0%}"
         table.add_row(
-            cell(item.name),
+            whole(item.name),
             status(item.state),
             str(item.calls),
             failed,
             seconds(until) if until else "-",
-            cell(item.override_by or "-"),
+            whole(item.override_by or "-"),
         )
     return table
 
 
-def changes(rows: Sequence[Sequence[str]], of: str = "REASON") -> Table:
-    """What happened, newest first."""
-    return plain("AT (UTC)", "EVENT", "CHANGE", of, "BY", "DETAIL", rows=rows)
+def changes(rows: Sequence[Sequence[str]], width: int, of: str = "REASON") -> Table:
+    """What happened, newest first; where ``width`` is small, what differs in length shares one column."""
+    if width >= _WIDE:
+        return plain("AT (UTC)", "EVENT", "CHANGE", of, "BY", "DETAIL", rows=rows)
+    table = _table("AT (UTC)", "EVENT", "CHANGE", "DETAIL")
+    for at, event, change, *rest in rows:
+        table.add_row(cell(at), cell(event), cell(change), whole(", ".join(filter(None, rest))))
+    return table
 
 
 def switches(rows: Sequence[Sequence[str]]) -> Table:

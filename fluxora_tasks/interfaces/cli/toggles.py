@@ -46,7 +46,8 @@ def history(ctx: click.Context, *, limit: int, as_json: bool) -> None:
         ]
         for line in lines
     ]
-    tables.print_table(tables.console(no_color=no_color(ctx)), tables.changes(rows, of="SWITCH"))
+    console = tables.console(no_color=no_color(ctx))
+    tables.print_table(console, tables.changes(rows, console.width, of="SWITCH"))
 
 
 def set_value(

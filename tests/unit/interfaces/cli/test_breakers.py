@@ -9,12 +9,15 @@ from random import Random
 
 import pytest
 from celery import Celery
+from rich.console import Console
 
 from fluxora_tasks.breaker.policy import BreakerPolicy
-from fluxora_tasks.breaker.record import Counts, Report
+from fluxora_tasks.breaker.record import Counts, Override, Report, Snapshot, Status
 from fluxora_tasks.breaker.stores.memory import MemoryBreakerStore
 from fluxora_tasks.errors import StoreUnavailable
 from fluxora_tasks.install import extension_of
+from fluxora_tasks.interfaces.cli import tables
+from fluxora_tasks.operations.breakers import summary_of
 from tests.unit.interfaces.cli.fakes import Terminal, installed_app, terminal_of
 
 NOON_MS = round(datetime(2026, 3, 1, 12, 0, tzinfo=UTC).timestamp() * 1000)
@@ -79,6 +82,22 @@ def test_a_list_in_a_pipe(terminal: Terminal) -> None:
     assert lines[4] == "2 of 3"
     words = lines[5].removeprefix("Next page: ").split()
     assert terminal.document("breakers", "list", *words)["items"][0]["name"] == "weather"
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_terminal_cuts_nothing_that_has_to_be_typed_again(width: int) -> None:
+    """A name and whoever decided stand on as many lines as they need; so does what is behind a change."""
+    name, by = "tenant-with-a-rather-long-name-north-east", "ann.of.the.night.shift"
+    status = Status(Snapshot(name, override=Override.FORCED_OPEN, override_by=by, override_until_ms=NOON_MS + 1))
+    change = ["2026-03-01 12:00:00.000", "override_set", "CLOSED > FORCED_OPEN", "manual", by, "moving the house"]
+    for table in (tables.circuits([summary_of(status)]), tables.changes([change], width)):
+        console = Console(width=width, force_terminal=True, color_system=None)
+        with console.capture() as captured:
+            console.print(table)
+        text = captured.get()
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= width
+    assert "CLOSED > FORCED_OPEN" in text
 
 
 def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch, app: Celery, terminal: Terminal) -> None:
