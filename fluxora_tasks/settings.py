@@ -96,6 +96,20 @@ def _optional_path(value: Any) -> Path | None:
     return None if value is None else _path(value)
 
 
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _days(value: Any) -> float | None:
+    """Days; ``None`` for never, which a variable spells out."""
+    if value is None or value == "never":
+        return None
+    try:
+        return _number(0.001, 36_500)(value)
+    except ValueError:
+        raise ValueError("takes a number of days from 0.001 to 36500, or never") from None
+
+
 def _flag(value: Any) -> bool:
     text = str(value).lower()
     if text in _TRUE or text in _FALSE:
@@ -188,6 +202,24 @@ class Settings:
         "JSON or TOML file with policies of circuits, read again when it changes. None: no file.",
     )
     replay_cap: int = _option(3, _whole(1, 1000), "Replays that may fail before a record is quarantined as FAILED.")
+    unconfirmed_after: float = _option(
+        900.0,
+        _number(1, 604_800),
+        "Seconds without news after which a replay is shown as unconfirmed.",
+    )
+    release: str | None = _option(None, _optional_text, "Release of the application, kept with each dead letter.")
+    grouping_file: Path | None = _option(
+        None, _optional_path, "JSON or TOML file with rules that say which failures are alike. None: the built-in ones."
+    )
+    redaction_file: Path | None = _option(
+        None, _optional_path, "JSON or TOML file with names and patterns to redact beside the built-in ones."
+    )
+    keep_resolved: float | None = _option(30.0, _days, "Days a RESOLVED record is kept; never: it is not purged.")
+    keep_resolved_bodies: float | None = _option(7.0, _days, "Days the original message of a RESOLVED record is kept.")
+    keep_discarded: float | None = _option(30.0, _days, "Days a DISCARDED record is kept.")
+    keep_unresolved: float | None = _option(None, _days, "Days a PENDING or FAILED record is kept. None: never purged.")
+    keep_audit: float | None = _option(400.0, _days, "Days an audit event is kept.")
+    keep_events: float | None = _option(30.0, _days, "Days an event of the outbox is kept.")
     recorder_batch: int = _option(500, _whole(1, 500), "Dead letters per ledger transaction, at most.")
 
     def __post_init__(self) -> None:

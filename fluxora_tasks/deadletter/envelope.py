@@ -1,4 +1,4 @@
-"""The recorded form of a message that died, and of a replay that succeeded (pure).
+"""The recorded form of a message that died, of a replay that goes on, and of one that succeeded (pure).
 
 Travels as JSON through the dead-letter queue and is readable without importing the task.
 The body is kept byte for byte: as text where it is UTF-8, else as base64.
@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.errors import EnvelopeUnreadable
 
 VERSION: Final = 1
 
-#: Content types of the two notes that reach the recorder.
+#: Content types of the notes that reach the recorder.
 DEAD_LETTER_TYPE: Final = "application/vnd.fluxora.dead-letter+json"
 CONFIRMATION_TYPE: Final = "application/vnd.fluxora.confirmation+json"
+PROGRESS_TYPE: Final = "application/vnd.fluxora.progress+json"
 
 
 #: Levels of nesting in headers that are kept; no message needs them, and Python's stack bounds them.
@@ -74,6 +76,23 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What may be shown of a message, searched and listed: nothing that the rules of redaction hide.
+
+    Attributes:
+        args: Positional arguments, ``None`` where they are not readable without running code.
+        kwargs: Arguments by name, likewise.
+        headers: The headers that are not Celery's representations of the arguments.
+        note: Why there are no arguments.
+    """
+
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    headers: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One failure that ended a message's life, with the message.
 
@@ -90,13 +109,17 @@ class DeadLetter:
         exchange: Exchange as received ("" is the default exchange).
         routing_key: Routing key as received.
         exception_type: Qualified name (``builtins.ValueError``), or empty.
-        message: Text of the exception or of the reason, cut to 4 KiB.
-        traceback: Formatted traceback, cut to 64 KiB, or empty.
+        message: Text of the exception or of the reason, redacted, cut to 4 KiB.
+        traceback: Formatted traceback, redacted, cut to 64 KiB, or empty.
         attempts: Runs of the body under this replay number, this one included.
         failed_at: When the failure was captured.
         first_failed_at: When the first attempt of this message failed, where known; else ``failed_at``.
         worker: Node name of the worker.
-        payload: The message as received.
+        payload: The message as received: sealed, it is neither shown nor searched.
+        fingerprint: Which failures it is like, of the failure as it was, before anything was redacted.
+        view: What may be shown of the message.
+        release: Of the application, as the worker was told.
+        gate_unavailable: Nobody could say whether this was the first copy of its replay.
     """
 
     dead_id: str
@@ -118,6 +141,10 @@ class DeadLetter:
     attempts: int = 1
     first_failed_at: datetime | None = None
     worker: str = ""
+    fingerprint: Fingerprint | None = None
+    view: View | None = None
+    release: str = ""
+    gate_unavailable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +157,7 @@ class Confirmation:
         run_id: The delivery that succeeded.
         succeeded_at: When the worker saw the success.
         worker: Node name of the worker.
+        gate_unavailable: Nobody could say whether this was the first copy of its replay.
     """
 
     dead_id: str
@@ -137,26 +165,61 @@ class Confirmation:
     run_id: str
     succeeded_at: datetime
     worker: str = ""
+    gate_unavailable: bool = False
 
 
-def encode(note: DeadLetter | Confirmation) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A replay that has neither succeeded nor failed: its next attempt is on the way.
+
+    Attributes:
+        dead_id: Its record.
+        replay_no: Its number, from 1.
+        run_id: The delivery that ended in a retry.
+        seen_at: When the worker saw that.
+        due_at: When the next attempt is due, where known.
+        worker: Node name of the worker.
+    """
+
+    dead_id: str
+    replay_no: int
+    run_id: str
+    seen_at: datetime
+    due_at: datetime | None = None
+    worker: str = ""
+
+
+#: Everything that travels through the dead-letter queue.
+Note: TypeAlias = DeadLetter | Confirmation | Progress
+
+#: The content type of each kind of note.
+CONTENT_TYPES: Final[Mapping[type, str]] = {
+    DeadLetter: DEAD_LETTER_TYPE,
+    Confirmation: CONFIRMATION_TYPE,
+    Progress: PROGRESS_TYPE,
+}
+
+
+def encode(note: Note) -> bytes:
     """The note as UTF-8 JSON; see ``content_type_of`` for how it is labelled."""
-    if isinstance(note, Confirmation):
-        document = asdict(note) | {"succeeded_at": _to_text(note.succeeded_at)}
-    else:
+    if isinstance(note, DeadLetter):
         document = _dead_letter_document(note)
+    else:
+        document = {
+            name: _to_text(value) if isinstance(value, datetime) else value for name, value in asdict(note).items()
+        }
     return json.dumps({"v": VERSION, **document}, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "surrogatepass"
     )
 
 
-def content_type_of(note: DeadLetter | Confirmation) -> str:
+def content_type_of(note: Note) -> str:
     """The content type a note travels under."""
-    return CONFIRMATION_TYPE if isinstance(note, Confirmation) else DEAD_LETTER_TYPE
+    return CONTENT_TYPES[type(note)]
 
 
-def decode(content_type: str | None, data: bytes) -> DeadLetter | Confirmation:
-    """Read a note back.
+def decode(content_type: str | None, data: bytes) -> Note:
+    """Read a note back. Fields that this release does not know are left out, so that newer workers may add some.
 
     Raises:
         EnvelopeUnreadable: not one of ours, cut off, or of a newer version.
@@ -173,6 +236,8 @@ def decode(content_type: str | None, data: bytes) -> DeadLetter | Confirmation:
             return _confirmation(document)
         if content_type == DEAD_LETTER_TYPE:
             return _dead_letter(document)
+        if content_type == PROGRESS_TYPE:
+            return _progress(document)
     except (ValueError, KeyError, TypeError) as exc:
         raise EnvelopeUnreadable(f"incomplete note: {exc!r}") from exc
     raise EnvelopeUnreadable(f"unknown content type {content_type!r}")
@@ -204,6 +269,8 @@ def _dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
     document["kind"] = str(letter.kind)
     document["failed_at"] = _to_text(letter.failed_at)
     document["first_failed_at"] = _to_text(letter.first_failed_at) if letter.first_failed_at else None
+    document["fingerprint"] = _fingerprint_document(letter.fingerprint)
+    document["view"] = asdict(letter.view) if letter.view is not None else None
     payload = letter.payload
     encoding, text = _body_to_text(payload.body)
     document["payload"] = {
@@ -220,20 +287,49 @@ def _dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
 def _dead_letter(document: dict[str, Any]) -> DeadLetter:
     payload = dict(document["payload"])
     body = _body_from_text(payload.pop("body_encoding"), payload.pop("body"))
-    first = document.get("first_failed_at")
+    view = document.get("view")
     return DeadLetter(
         **{
-            **document,
+            **_known(document, DeadLetter),
             "kind": Kind(document["kind"]),
             "failed_at": _from_text(document["failed_at"]),
-            "first_failed_at": _from_text(first) if first else None,
-            "payload": Payload(body=body, **payload),
+            "first_failed_at": _optional_time(document.get("first_failed_at")),
+            "payload": Payload(body=body, **_known(payload, Payload)),
+            "fingerprint": _fingerprint(document.get("fingerprint")),
+            "view": View(**_known(view, View)) if view else None,
         }
     )
 
 
 def _confirmation(document: dict[str, Any]) -> Confirmation:
-    return Confirmation(**{**document, "succeeded_at": _from_text(document["succeeded_at"])})
+    return Confirmation(
+        **{**_known(document, Confirmation), "succeeded_at": _from_text(document["succeeded_at"])},
+    )
+
+
+def _progress(document: dict[str, Any]) -> Progress:
+    return Progress(
+        **{
+            **_known(document, Progress),
+            "seen_at": _from_text(document["seen_at"]),
+            "due_at": _optional_time(document.get("due_at")),
+        }
+    )
+
+
+def _known(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
+    names = {item.name for item in fields(cls)}
+    return {name: value for name, value in document.items() if name in names}
+
+
+def _fingerprint_document(fingerprint: Fingerprint | None) -> dict[str, Any] | None:
+    return None if fingerprint is None else asdict(fingerprint)
+
+
+def _fingerprint(document: Mapping[str, Any] | None) -> Fingerprint | None:
+    if not document:
+        return None
+    return Fingerprint(str(document["step"]), tuple(map(str, document["parts"])), int(document["version"]))
 
 
 def _body_to_text(body: bytes) -> tuple[str, str]:
@@ -251,6 +347,10 @@ def _body_from_text(encoding: str, text: str) -> bytes:
 
 def _to_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
+
+
+def _optional_time(text: str | None) -> datetime | None:
+    return _from_text(text) if text else None
 
 
 def _from_text(text: str) -> datetime:

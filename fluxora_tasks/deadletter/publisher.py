@@ -8,11 +8,11 @@ from typing import Any
 from kombu import Connection, Producer
 
 from fluxora_tasks.deadletter.confirming import ConfirmedPublisher
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, content_type_of, encode
+from fluxora_tasks.deadletter.envelope import Note, content_type_of, encode
 from fluxora_tasks.deadletter.topology import dead_letter_queue, publish_target
 
 
-class NotePublisher(ConfirmedPublisher[DeadLetter | Confirmation]):
+class NotePublisher(ConfirmedPublisher[Note]):
     """
     Publishes notes, all of them confirmed.
 
@@ -35,7 +35,7 @@ class NotePublisher(ConfirmedPublisher[DeadLetter | Confirmation]):
         self._target = publish_target(queue, amqp=amqp)
         self._producer = Producer(channel, auto_declare=False)
 
-    def _send(self, channel: Any, item: DeadLetter | Confirmation) -> None:
+    def _send(self, channel: Any, item: Note) -> None:
         assert self._producer is not None, "made with the channel"
         self._producer.publish(
             encode(item),

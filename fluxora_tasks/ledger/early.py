@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation
-from fluxora_tasks.ledger.bulk import insert_new
 from fluxora_tasks.ledger.fold import News
 from fluxora_tasks.ledger.models import DeadLetterRow, EarlySuccessRow, table_of
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, storable
+from fluxora_tasks.ledger.statements import insert_new
 
 #: How long one is remembered: longer than a worker holds a dead letter that it cannot publish.
 KEPT: Final = timedelta(days=1)

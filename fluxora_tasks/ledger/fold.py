@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
 from fluxora_tasks.ledger.rows import (
     LABEL_LENGTH,
     Entry,
@@ -58,14 +58,14 @@ class Folded:
     audits: Sequence[Columns]
 
 
-def by_record(notes: Iterable[DeadLetter | Confirmation]) -> dict[str, News]:
+def by_record(notes: Iterable[Note]) -> dict[str, News]:
     """News per record, sorted by id, so that several recorders lock rows in the same order."""
     found: dict[str, News] = defaultdict(News)
     seen: set[str] = set()
     for note in notes:
         if isinstance(note, Confirmation):
             found[note.dead_id].successes.append(note)
-        elif note.failure_id not in seen:
+        elif isinstance(note, DeadLetter) and note.failure_id not in seen:
             seen.add(note.failure_id)
             found[note.dead_id].entries.append(entry_of(note))
     for news in found.values():

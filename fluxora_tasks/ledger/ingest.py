@@ -15,9 +15,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note, Progress
 from fluxora_tasks.ledger import early
-from fluxora_tasks.ledger.bulk import insert_all, insert_new
 from fluxora_tasks.ledger.fold import Columns, Folded, News, by_record, known_record, new_record
 from fluxora_tasks.ledger.models import (
     AnyRow,
@@ -29,6 +28,7 @@ from fluxora_tasks.ledger.models import (
 )
 from fluxora_tasks.ledger.rows import attempt_columns
 from fluxora_tasks.ledger.standing import Standing, Status
+from fluxora_tasks.ledger.statements import insert_all, insert_new
 
 #: Failures per record whose texts are kept: the first, the last.
 KEPT_FIRST: Final = 5
@@ -75,9 +75,7 @@ class _Writes:
     long_stories: list[str] = field(default_factory=list)
 
 
-def ingest(
-    connection: Connection, notes: Sequence[DeadLetter | Confirmation], *, now: datetime, cap: int
-) -> IngestReport:
+def ingest(connection: Connection, notes: Sequence[Note], *, now: datetime, cap: int) -> IngestReport:
     """Fold the notes into the ledger; the caller commits."""
     news = by_record(notes)
     early.recall(connection, news)
@@ -194,11 +192,11 @@ def _trim(connection: Connection, ids: Sequence[str]) -> None:
     connection.execute(update(row).where(row.failure_id.in_(middle)).values(trimmed=True, message="", traceback=""))
 
 
-def _end_replays(connection: Connection, notes: Iterable[DeadLetter | Confirmation], now: datetime) -> None:
+def _end_replays(connection: Connection, notes: Iterable[Note], now: datetime) -> None:
     """Note the outcome of replays; a success stands over a failure of the same number."""
     ended: dict[type, set[tuple[str, int]]] = {DeadLetter: set(), Confirmation: set()}
     for note in notes:
-        if note.replay_no:
+        if note.replay_no and not isinstance(note, Progress):
             ended[type(note)].add((note.dead_id, note.replay_no))
     touched = {dead_id for numbers in ended.values() for dead_id, _ in numbers}
     if touched:

@@ -19,10 +19,9 @@ from kombu import Connection, Queue
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import (
-    CONFIRMATION_TYPE,
-    DEAD_LETTER_TYPE,
-    Confirmation,
+    CONTENT_TYPES,
     DeadLetter,
+    Note,
     Payload,
     decode,
 )
@@ -48,7 +47,7 @@ class _Unreadable:
     error: str
 
 
-_Read = DeadLetter | Confirmation | _Unreadable
+_Read = Note | _Unreadable
 
 
 class Recorder:
@@ -181,8 +180,8 @@ class Recorder:
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
             return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
 
-    def _note_of(self, payload: Payload) -> DeadLetter | Confirmation:
-        if payload.content_type not in (DEAD_LETTER_TYPE, CONFIRMATION_TYPE):
+    def _note_of(self, payload: Payload) -> Note:
+        if payload.content_type not in CONTENT_TYPES.values():
             letter = broker_dead_letter(payload, now=self._clock.now())
             if letter is not None:
                 return letter

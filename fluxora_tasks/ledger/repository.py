@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fluxora_tasks.clock import Clock, SystemClock
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Payload, content_type_of, encode
+from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger import claims, early, search
 from fluxora_tasks.ledger.database import reading, writing
@@ -26,7 +26,7 @@ from fluxora_tasks.ledger.rows import (
     UnstorableNote,
     as_json,
     check_letter,
-    check_success,
+    check_outcome,
     storable,
 )
 from fluxora_tasks.ledger.standing import Status
@@ -37,8 +37,6 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 
 #: Claims taken up again at once.
 _RETAKEN: Final = 100
-
-Note = DeadLetter | Confirmation
 
 
 class Ledger:
@@ -248,10 +246,10 @@ def _batches(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:
 
 
 def _check(note: Note) -> None:
-    if isinstance(note, Confirmation):
-        check_success(note)
-    else:
+    if isinstance(note, DeadLetter):
         check_letter(note)
+    else:
+        check_outcome(note)
 
 
 def _json_or_nothing(value: Any) -> str:

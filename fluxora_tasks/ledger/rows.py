@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Final
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, json_safe
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Progress, json_safe
 
 #: Longest stored forms: characters of an id, bytes of the others. Names are indexed, which bounds them.
 ID_LENGTH: Final = 64
@@ -93,14 +93,14 @@ def check_letter(letter: DeadLetter) -> None:
             raise UnstorableNote(f"time without zone: {moment!r}")
 
 
-def check_success(success: Confirmation) -> None:
+def check_outcome(note: Confirmation | Progress) -> None:
     """
     Raises:
         UnstorableNote: as for a letter.
     """
-    _check_id("dead_id", success.dead_id)
-    _check_count("replay_no", success.replay_no)
-    storable(success.worker, LABEL_LENGTH)
+    _check_id("dead_id", note.dead_id)
+    _check_count("replay_no", note.replay_no)
+    storable(note.worker, LABEL_LENGTH)
 
 
 def attempt_columns(entry: Entry) -> dict[str, Any]:

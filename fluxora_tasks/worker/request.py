@@ -20,7 +20,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
 from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
-
-Note = DeadLetter | Confirmation
 
 
 class InvalidMessage(InvalidTaskError):  # type: ignore[misc]  # Celery is untyped

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter
+from fluxora_tasks.deadletter.envelope import Note
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.worker.books import Books
 from fluxora_tasks.worker.deferral import Crowd, Deferral
@@ -23,7 +23,7 @@ _INLINE_WAIT: Final = 15.0
 _OWED_AGAIN: Final = 1.0
 
 Release = Callable[[], None]
-Note = TypeVar("Note")
+Item = TypeVar("Item")
 
 
 class WorkerRuntime:
@@ -44,7 +44,7 @@ class WorkerRuntime:
 
     def __init__(
         self,
-        outbox: Outbox[DeadLetter | Confirmation],
+        outbox: Outbox[Note],
         deferrals: Outbox[Deferral],
         gate: ReplayGate,
         books: Books,
@@ -80,7 +80,7 @@ class WorkerRuntime:
         self._posting = Posting(self.books, hub) if hub is not None else None
         self._will_try_again = False
 
-    def publish(self, note: DeadLetter | Confirmation, release: Release) -> None:
+    def publish(self, note: Note, release: Release) -> None:
         """Publish a note, then release its message: in the loop where there is one, else before returning."""
         self._submit(self._outbox, note, release)
 
@@ -119,7 +119,7 @@ class WorkerRuntime:
         self._flush_and_wait()
         return confirmed
 
-    def _submit(self, outbox: Outbox[Note], note: Note, release: Release) -> None:
+    def _submit(self, outbox: Outbox[Item], note: Item, release: Release) -> None:
         if self._hub is not None:
             outbox.submit(note, release)
             return
