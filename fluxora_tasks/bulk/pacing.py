@@ -125,16 +125,12 @@ def decide(facts: Facts) -> Decision:
     return _issue(replace(facts, progress=_filled(facts)))
 
 
-def spent(progress: Progress, count: int, now: float) -> Progress:
-    """After so many messages were sent."""
+def spent(progress: Progress, count: int, in_flight: int, now: float) -> Progress:
+    """After so many messages were sent; ``in_flight``: those that were under way before."""
     if not count:
         return progress
-    return replace(
-        progress,
-        tokens=progress.tokens - count,
-        sent=progress.sent + count,
-        heard_at=progress.heard_at or now,
-    )
+    since = progress.heard_at if in_flight else now
+    return replace(progress, tokens=progress.tokens - count, sent=progress.sent + count, heard_at=since)
 
 
 def heard(progress: Progress, outcomes: Sequence[Ended], pace: Pace, now: float) -> Progress:
@@ -149,7 +145,7 @@ def heard(progress: Progress, outcomes: Sequence[Ended], pace: Pace, now: float)
                 labels.setdefault(failure.same_group, failure.label)
     counted = replace(
         progress,
-        recent=recent[-_window(progress, pace) :],
+        recent=recent[-_step(progress, pace) :],
         succeeded=progress.succeeded + len(outcomes) - len(failures),
         failed=progress.failed + len(failures),
         again=again,
@@ -204,7 +200,7 @@ def _hold(facts: Facts) -> Hold | None:
         return Hold(facts.breaker, slowed(progress))
     if facts.pending and facts.away:
         return Hold(facts.away, progress)
-    if facts.lag is not None and facts.lag > pace.max_lag:
+    if facts.pending and facts.lag is not None and facts.lag > pace.max_lag:
         return Hold(f"the ledger lags {facts.lag:.0f} s behind; {pace.max_lag:.0f} s are allowed", progress)
     silence = facts.now - progress.heard_at if progress.heard_at else 0.0
     if facts.in_flight and silence > pace.patience:
@@ -224,7 +220,7 @@ def _issue(facts: Facts) -> Issue | Wait:
         if progress.sent >= canary:
             if facts.in_flight:
                 return Wait(LOOK, progress)
-            return _issue(replace(facts, progress=_begun(progress, facts.pace)))
+            return _issue(replace(facts, progress=_begun(progress)))
         room = min(room, canary - progress.sent)
     if room <= 0:
         return Wait(LOOK, progress)
@@ -246,25 +242,21 @@ def _filled(facts: Facts) -> Progress:
     return replace(progress, rate=rate, tokens=min(burst, progress.tokens + passed * rate), filled_at=facts.now)
 
 
-def _begun(progress: Progress, pace: Pace) -> Progress:
+def _begun(progress: Progress) -> Progress:
     """Past the canary."""
-    return replace(_stepped(progress, pace), is_canary=False, sent=0, succeeded=0, failed=0, again={}, labels={})
+    return replace(progress, is_canary=False, sent=0, succeeded=0, failed=0, again={}, labels={})
 
 
 def _stepped(progress: Progress, pace: Pace) -> Progress:
     """The next step, where this one is over."""
     known = progress.succeeded + progress.failed
-    if progress.is_canary or known < _step(progress, pace):
+    if known < _step(progress, pace):
         return progress
     went_well = progress.succeeded >= _WELL * known
     rate = min(progress.rate * 2, pace.ceiling) if went_well else progress.rate
-    return replace(progress, rate=max(rate, progress.rate), sent=0, succeeded=0, failed=0)
+    return replace(progress, rate=rate, sent=0, succeeded=0, failed=0)
 
 
 def _step(progress: Progress, pace: Pace) -> int:
-    """Outcomes of a step."""
+    """Outcomes of a step, which are also those that the share of failures is taken of."""
     return max(FEWEST, math.ceil(_STEP * (progress.rate or pace.rate)))
-
-
-def _window(progress: Progress, pace: Pace) -> int:
-    return max(FEWEST, _step(progress, pace))

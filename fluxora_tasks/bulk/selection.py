@@ -1,0 +1,212 @@
+"""Which records an operation takes [sqlalchemy]: counted for its plan, and listed page by page, oldest first.
+
+The only place that knows how ids and filters find records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, tuple_
+
+from fluxora_tasks.bulk.operation import TAKEN, Count, Kind, Plan, Selector
+from fluxora_tasks.ledger.filters import parse
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow
+from fluxora_tasks.ledger.rows import ID_LENGTH, storable
+from fluxora_tasks.ledger.search import _condition, chunks
+from fluxora_tasks.ledger.standing import Status
+
+#: Names that a plan lists of each sort.
+_LISTED: Final = 20
+
+_row = DeadLetterRow
+
+#: The columns ``group_of`` reads.
+GROUPED: Final = (_row.group_id, _row.kind, _row.task, _row.exception_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One record of a selection. ``why``: it is skipped at once for that."""
+
+    id: str
+    group: str | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records of a selection. ``key``: where the next ones begin."""
+
+    records: Sequence[Listed]
+    key: str
+    is_last: bool
+
+
+@dataclass(slots=True)
+class Counted:
+    """What a selection comes to.
+
+    Attributes:
+        plan: Without time and warnings.
+        pairs: Tasks and the queues their messages come from, the most frequent first.
+    """
+
+    plan: Plan
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Numbers by name, while they are added up."""
+
+    total: int = 0
+    size: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    by: dict[str, Counter[str]] = field(default_factory=dict)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: AnyRow) -> None:
+        """One group of equal records that are taken."""
+        self.total += row.records
+        self.size += int(row.bytes or 0)
+        self.oldest = min(filter(None, (self.oldest, row.oldest)))
+        self.newest = max(filter(None, (self.newest, row.newest)))
+        self.pairs[row.task, row.queue] += row.records
+        names = {"tasks": row.task, "queues": row.queue, "kinds": row.kind, "statuses": row.status}
+        for sort, name in {**names, "groups": group_of(row)}.items():
+            self.by.setdefault(sort, Counter())[name] += row.records
+
+
+def counts(connection: Connection, kind: Kind, selector: Selector, cutoff: datetime) -> Counted:
+    """Count what would be taken, and what matches but would not."""
+    sums = _Sums()
+    keys = (_row.status, _row.decided, _row.queue, *GROUPED)
+    figures = (
+        func.count().label("records"),
+        func.sum(_row.size).label("bytes"),
+        func.min(_row.last_failed_at).label("oldest"),
+        func.max(_row.last_failed_at).label("newest"),
+    )
+    takes_any = _names_statuses(selector)
+    for condition in _conditions(connection, selector, cutoff):
+        for row in connection.execute(select(*keys, *figures).where(condition).group_by(*keys)):
+            if takes_any or _is_taken(kind, row):
+                sums.add(row)
+            else:
+                sums.left_out[row.status] += row.records
+    sorts = {name: _most(counter) for name, counter in sums.by.items()}
+    plan = Plan(
+        total=sums.total,
+        size=sums.size,
+        oldest=_moment(sums.oldest),
+        newest=_moment(sums.newest),
+        left_out=_most(sums.left_out),
+        **sorts,
+    )
+    return Counted(plan, [pair for pair, _ in sums.pairs.most_common(_LISTED)])
+
+
+def page(
+    connection: Connection, kind: Kind, selector: Selector, *, after: str, cutoff: datetime, limit: int
+) -> Page:
+    """The records after a key (empty: the first ones)."""
+    if selector.ids:
+        return _page_of_ids(connection, selector.ids, after, cutoff, limit)
+    (condition,) = _conditions(connection, selector, cutoff)
+    if not _names_statuses(selector):
+        condition = and_(condition, _taken(kind))
+    if after:
+        moment, dead_id = json.loads(after)
+        condition = and_(condition, tuple_(_row.last_failed_at, _row.id) > tuple_(datetime.fromisoformat(moment), dead_id))
+    query = select(_row.id, _row.last_failed_at, *GROUPED).where(condition)
+    found = connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).all()
+    key = json.dumps([found[-1].last_failed_at.isoformat(), found[-1].id]) if found else after
+    return Page([Listed(row.id, group_of(row)) for row in found], key, len(found) < limit)
+
+
+def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, each once, in the order in which their records last failed; unknown ones last."""
+    failed: dict[str, datetime] = {}
+    wanted = list(dict.fromkeys(ids))
+    for chunk in chunks(wanted):
+        failed.update(connection.execute(select(_row.id, _row.last_failed_at).where(_row.id.in_(chunk))).tuples())
+    known = sorted(failed, key=lambda dead_id: (failed[dead_id], dead_id))
+    return (*known, *(dead_id for dead_id in wanted if dead_id not in failed))
+
+
+def takes_quarantined(selector: Selector) -> bool:
+    """Whether FAILED records were named: by their ids, or by a filter on statuses."""
+    return _names_statuses(selector)
+
+
+def group_of(row: AnyRow) -> str:
+    """The group of a record; where it has none yet, its error and task stand for one."""
+    return row.group_id or stand_in(row)
+
+
+def stand_in(row: AnyRow) -> str:
+    """What stands for the group of a record that has none; also what a group is called."""
+    return storable(f"{row.exception_name or row.kind} in {row.task or 'no task'}", ID_LENGTH)
+
+
+def _page_of_ids(connection: Connection, ids: Sequence[str], after: str, cutoff: datetime, limit: int) -> Page:
+    """By place; an id that leads to nothing, or to news since the plan, is listed as skipped."""
+    start = int(after or 0)
+    wanted = ids[start : start + limit]
+    found: dict[str, AnyRow] = {}
+    for chunk in chunks(wanted):
+        query = select(_row.id, _row.last_failed_at, *GROUPED).where(_row.id.in_(chunk))
+        found.update({row.id: row for row in connection.execute(query)})
+    records = [_listed(dead_id, found.get(dead_id), cutoff) for dead_id in wanted]
+    end = start + len(wanted)
+    return Page(records, str(end), end >= len(ids))
+
+
+def _listed(dead_id: str, row: AnyRow | None, cutoff: datetime) -> Listed:
+    if row is None:
+        return Listed(dead_id, None, "unknown")
+    return Listed(dead_id, group_of(row), "state_changed" if row.last_failed_at > cutoff else "")
+
+
+def _conditions(connection: Connection, selector: Selector, cutoff: datetime) -> Iterator[ColumnElement[bool]]:
+    """What finds the records, in as many questions as the parameters of a statement need."""
+    in_time = _row.last_failed_at <= cutoff
+    if selector.ids:
+        yield from (and_(_row.id.in_(chunk), in_time) for chunk in chunks(selector.ids))
+    elif selector.all:
+        yield and_(true(), in_time)
+    else:
+        yield and_(_condition(connection, parse(selector.filter)), in_time)
+
+
+def _names_statuses(selector: Selector) -> bool:
+    return bool(selector.ids) or any(term.field == "status" for term in parse(selector.filter))
+
+
+def _taken(kind: Kind) -> ColumnElement[bool]:
+    by_status = _row.status.in_([status.value for status in TAKEN[kind]])
+    if kind is not Kind.RESTORE:
+        return by_status
+    return or_(by_status, and_(_row.status == Status.RESOLVED.value, _row.decided))
+
+
+def _is_taken(kind: Kind, row: AnyRow) -> bool:
+    """``_taken``, of a row that is there."""
+    by_hand = kind is Kind.RESTORE and row.status == Status.RESOLVED and row.decided
+    return row.status in TAKEN[kind] or by_hand
+
+
+def _most(counter: Counter[Any]) -> tuple[Count, ...]:
+    return tuple(Count(name, records) for name, records in counter.most_common(_LISTED))
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
