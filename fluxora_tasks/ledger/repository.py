@@ -29,7 +29,6 @@ from fluxora_tasks.ledger.rows import (
     check_outcome,
     storable,
 )
-from fluxora_tasks.ledger.standing import Status
 
 #: Notes and bytes of bodies per transaction, at most (one note more); bounds one statement.
 BATCH: Final = 500
@@ -171,17 +170,32 @@ class Ledger:
         with writing(self._engine) as connection:
             return claims.retake(connection, before=before, now=now, limit=_RETAKEN)
 
-    def resolve(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+    def resolve(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
         """Mark records as resolved by hand, at most 500 distinct ones."""
-        return self._decide(ids, Status.RESOLVED, by)
+        return self._decide(ids, claims.RESOLVE, by, operation_id)
 
-    def discard(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+    def discard(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
         """Mark records as not wanted, at most 500 distinct ones."""
-        return self._decide(ids, Status.DISCARDED, by)
+        return self._decide(ids, claims.DISCARD, by, operation_id)
 
-    def _decide(self, ids: Sequence[str], status: Status, by: Requester) -> list[Verdict]:
+    def restore(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
+        """Take back what an operator resolved or discarded, at most 500 distinct ones."""
+        return self._decide(ids, claims.RESTORE, by, operation_id)
+
+    def readmit(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
+        """Take records out of quarantine, at most 500 distinct ones; the count of their replays begins anew."""
+        return self._decide(ids, claims.READMIT, by, operation_id)
+
+    def lose(self, dead_id: str, replay_no: int, by: Requester) -> Verdict:
+        """Give up a replay that nobody has heard of; the workers' gate for it must be closed before."""
         with writing(self._engine) as connection:
-            return claims.decide(connection, ids, status, by, now=self._clock.now())
+            return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
+
+    def _decide(
+        self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None
+    ) -> list[Verdict]:
+        with writing(self._engine) as connection:
+            return claims.decide(connection, ids, decision, by, now=self._clock.now(), operation_id=operation_id)
 
     # ------------------------------------------------------------------------------------------ inside
 
