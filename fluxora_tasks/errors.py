@@ -128,6 +128,18 @@ class UnknownDeadLetter(RefusedError):
         return f"no dead letter has the id {self.args[0]!r}; see: fluxora dead list"
 
 
+class UnknownOperation(RefusedError):
+    """No bulk operation has this id."""
+
+    code = "operation.unknown"
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(operation_id)
+
+    def __str__(self) -> str:
+        return f"no operation has the id {self.args[0]!r}; see: fluxora operations list"
+
+
 class UnknownCircuit(RefusedError):
     """Nobody has used a circuit of this name.
 

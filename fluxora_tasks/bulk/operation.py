@@ -412,10 +412,10 @@ def left_out_lines(left_out: Sequence[Count]) -> list[str]:
     return [f"{count.records} more are {say[count.name]}" for count in left_out if count.name in say]
 
 
-def columns_of(row: Any) -> dict[str, Any]:
-    """The fields of a stored operation."""
+def operation_of(row: Any) -> Operation:
+    """A stored operation."""
     known = {name: getattr(row, name) for name in Operation.__slots__}
-    return known | {
+    read = {
         "kind": Kind(row.kind),
         "state": State(row.state),
         "selector": Selector.read(row.selector),
@@ -423,3 +423,4 @@ def columns_of(row: Any) -> dict[str, Any]:
         "pace": Pace.read(row.pace),
         "progress": Progress.read(row.progress),
     }
+    return Operation(**{**known, **read})
