@@ -1,4 +1,4 @@
-"""Leases: what only one process does at a time [sqlalchemy]. By the clock of the database, so no other has to be right."""
+"""Leases: what only one process does at a time, by the clock of the database [sqlalchemy]."""
 
 from __future__ import annotations
 

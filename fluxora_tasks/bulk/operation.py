@@ -102,7 +102,9 @@ class PlanDrifted(ConflictError):
 
     def __str__(self) -> str:
         id, planned, plan = self.args
-        return f"{planned} records were planned, now there are {plan.total}; look at the new plan, then start {id} again"
+        return (
+            f"{planned} records were planned, now there are {plan.total}; look at the new plan, then start {id} again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

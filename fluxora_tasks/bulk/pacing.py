@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from fluxora_tasks.bulk.operation import Operation, Pace, Progress
+from fluxora_tasks.bulk.operation import Pace, Progress
 
 #: Fewest outcomes that the share of failures is taken of.
 FEWEST: Final = 20
@@ -158,24 +158,6 @@ def heard(progress: Progress, outcomes: Sequence[Ended], pace: Pace, now: float)
 def slowed(progress: Progress) -> Progress:
     """From the start: the canary again, at the first rate. What failed lately is still known."""
     return Progress(tokens=min(progress.tokens, 0.0), filled_at=progress.filled_at, recent=progress.recent)
-
-
-def facts_of(
-    operation: Operation, now: float, *, breaker: str | None, away: str | None, lag: float | None
-) -> Facts:
-    """The facts of an operation as it is kept."""
-    return Facts(
-        now=now,
-        pace=operation.pace,
-        progress=operation.progress,
-        records=max(operation.planned, operation.total),
-        pending=operation.pending,
-        in_flight=operation.in_flight,
-        listed_all=operation.listed_all,
-        breaker=breaker,
-        away=away,
-        lag=lag,
-    )
 
 
 def _cause_to_stop(facts: Facts) -> str:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, tuple_
 
 from fluxora_tasks.bulk.operation import TAKEN, Count, Kind, Plan, Selector
+from fluxora_tasks.bulk.outcomes import group_of
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow
-from fluxora_tasks.ledger.rows import ID_LENGTH, storable
 from fluxora_tasks.ledger.search import _condition, chunks
 from fluxora_tasks.ledger.standing import Status
 
@@ -26,7 +26,7 @@ _LISTED: Final = 20
 
 _row = DeadLetterRow
 
-#: The columns ``group_of`` reads.
+#: The columns that ``group_of`` reads.
 GROUPED: Final = (_row.group_id, _row.kind, _row.task, _row.exception_name)
 
 
@@ -88,21 +88,21 @@ class _Sums:
 def counts(connection: Connection, kind: Kind, selector: Selector, cutoff: datetime) -> Counted:
     """Count what would be taken, and what matches but would not."""
     sums = _Sums()
-    keys = (_row.status, _row.decided, _row.queue, *GROUPED)
+    taken = (true() if _names_statuses(selector) else _taken(kind)).label("is_taken")
+    keys = (_row.status, _row.queue, *GROUPED)
     figures = (
         func.count().label("records"),
         func.sum(_row.size).label("bytes"),
         func.min(_row.last_failed_at).label("oldest"),
         func.max(_row.last_failed_at).label("newest"),
     )
-    takes_any = _names_statuses(selector)
     for condition in _conditions(connection, selector, cutoff):
-        for row in connection.execute(select(*keys, *figures).where(condition).group_by(*keys)):
-            if takes_any or _is_taken(kind, row):
+        for row in connection.execute(select(taken, *keys, *figures).where(condition).group_by("is_taken", *keys)):
+            if row.is_taken:
                 sums.add(row)
             else:
                 sums.left_out[row.status] += row.records
-    sorts = {name: _most(counter) for name, counter in sums.by.items()}
+    sorts: dict[str, Any] = {name: _most(counter) for name, counter in sums.by.items()}
     plan = Plan(
         total=sums.total,
         size=sums.size,
@@ -114,9 +114,7 @@ def counts(connection: Connection, kind: Kind, selector: Selector, cutoff: datet
     return Counted(plan, [pair for pair, _ in sums.pairs.most_common(_LISTED)])
 
 
-def page(
-    connection: Connection, kind: Kind, selector: Selector, *, after: str, cutoff: datetime, limit: int
-) -> Page:
+def page(connection: Connection, kind: Kind, selector: Selector, *, after: str, cutoff: datetime, limit: int) -> Page:
     """The records after a key (empty: the first ones)."""
     if selector.ids:
         return _page_of_ids(connection, selector.ids, after, cutoff, limit)
@@ -125,7 +123,8 @@ def page(
         condition = and_(condition, _taken(kind))
     if after:
         moment, dead_id = json.loads(after)
-        condition = and_(condition, tuple_(_row.last_failed_at, _row.id) > tuple_(datetime.fromisoformat(moment), dead_id))
+        place = tuple_(datetime.fromisoformat(moment), dead_id)
+        condition = and_(condition, tuple_(_row.last_failed_at, _row.id) > place)
     query = select(_row.id, _row.last_failed_at, *GROUPED).where(condition)
     found = connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).all()
     key = json.dumps([found[-1].last_failed_at.isoformat(), found[-1].id]) if found else after
@@ -145,16 +144,6 @@ def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
 def takes_quarantined(selector: Selector) -> bool:
     """Whether FAILED records were named: by their ids, or by a filter on statuses."""
     return _names_statuses(selector)
-
-
-def group_of(row: AnyRow) -> str:
-    """The group of a record; where it has none yet, its error and task stand for one."""
-    return row.group_id or stand_in(row)
-
-
-def stand_in(row: AnyRow) -> str:
-    """What stands for the group of a record that has none; also what a group is called."""
-    return storable(f"{row.exception_name or row.kind} in {row.task or 'no task'}", ID_LENGTH)
 
 
 def _page_of_ids(connection: Connection, ids: Sequence[str], after: str, cutoff: datetime, limit: int) -> Page:
@@ -195,13 +184,8 @@ def _taken(kind: Kind) -> ColumnElement[bool]:
     by_status = _row.status.in_([status.value for status in TAKEN[kind]])
     if kind is not Kind.RESTORE:
         return by_status
-    return or_(by_status, and_(_row.status == Status.RESOLVED.value, _row.decided))
-
-
-def _is_taken(kind: Kind, row: AnyRow) -> bool:
-    """``_taken``, of a row that is there."""
-    by_hand = kind is Kind.RESTORE and row.status == Status.RESOLVED and row.decided
-    return row.status in TAKEN[kind] or by_hand
+    is_own_success = _row.confirmed_no.is_not(None) & (_row.confirmed_no == _row.replay_no)
+    return or_(by_status, and_(_row.status == Status.RESOLVED.value, _row.decided, ~is_own_success))
 
 
 def _most(counter: Counter[Any]) -> tuple[Count, ...]:

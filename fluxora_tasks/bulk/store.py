@@ -141,9 +141,7 @@ class Operations:
             operation = changes.locked(connection, operation_id)
             if operation.state is State.PLANNED:
                 raise ConflictError(f"operation {operation_id} is planned; start it")
-            changes.move(
-                connection, operation, State.RUNNING, now=self._clock.now(), by=by, hold="", held_by=""
-            )
+            changes.move(connection, operation, State.RUNNING, now=self._clock.now(), by=by, hold="", held_by="")
         return self.get(operation_id)
 
     def cancel(self, operation_id: str, by: Requester) -> Operation:
@@ -155,7 +153,7 @@ class Operations:
         now = self._clock.now()
         with writing(self._engine) as connection:
             operation = changes.locked(connection, operation_id)
-            ended = {"ended_at": now} if operation.state is State.PLANNED else {}
+            ended: dict[str, Any] = {"ended_at": now} if operation.state is State.PLANNED else {}
             changes.move(connection, operation, State.CANCELLED, now=now, by=by, hold="", held_by="", **ended)
         return self.get(operation_id)
 
