@@ -28,6 +28,9 @@ _STEP: Final = 5.0
 LOOK: Final = 0.25
 _HELD: Final = 2.0
 
+#: Shortest wait for the next token, in seconds.
+_SHORTEST: Final = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -208,7 +211,8 @@ def _issue(facts: Facts) -> Issue | Wait:
         return Wait(LOOK, progress)
     count = min(room, math.floor(progress.tokens))
     if count < 1:
-        return Wait((1 - progress.tokens) / progress.rate, progress)
+        # never so short that the clock would not move
+        return Wait(max((1 - progress.tokens) / progress.rate, _SHORTEST), progress)
     # a quarter of a second at a time: few transactions, and no bursts to speak of
     return Issue(count, min(max(1 / progress.rate, LOOK), 1.0), progress)
 
