@@ -63,7 +63,7 @@ class DeadLetters:
         if not 1 <= limit <= MOST_ROWS:
             raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
         page = self._ledger.find(parse(filter), limit=limit, cursor=cursor)
-        return Page([_summary(letter) for letter in page.letters], page.total, page.next)
+        return Page([_summary(letter) for letter in page.letters], page.total, page.next, page.total_is_exact)
 
     def get(self, id: str) -> DeadLetterDetail:
         """One record, whole, by its id or the beginning of it.

@@ -1,0 +1,111 @@
+"""Which way a list is read, and how far it is counted [sqlalchemy].
+
+Few candidates lead: they are looked up and sorted. Otherwise the list is walked along an index in its order, where
+matches come soon because they are many. A total that is not to be had from the index of a list alone stops early.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_
+
+from fluxora_tasks.ledger.conditions import candidates_of, condition_of
+from fluxora_tasks.ledger.filters import And, Filter, Term
+from fluxora_tasks.ledger.models import DeadLetterRow
+
+_row = DeadLetterRow
+
+#: Candidates that may lead; a total that is exact; rows looked at for a total.
+FEW: Final = 5000
+MOST_COUNTED: Final = 10_000
+MOST_WALKED: Final = 20_000
+
+#: Fields whose index is in the order of the list, with the status in it.
+_LISTS: Final = frozenset({"task", "queue", "kind", "exception", "host", "group"})
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """``condition``: of the filter, led by its candidates where they are few."""
+
+    condition: ColumnElement[bool]
+    is_led: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """``number``: at least so many, or exactly so many."""
+
+    number: int
+    is_exact: bool
+
+
+def lead(connection: Connection, node: Filter) -> Led:
+    """The condition of a filter, with its candidates in front of it where they are few."""
+    dialect = connection.dialect.name
+    condition = condition_of(node, dialect)
+    for candidates in candidates_of(node, dialect):
+        if _are_few(connection, candidates):
+            return Led(and_(_is_one_of(candidates, dialect), condition), True)
+    return Led(condition, False)
+
+
+def count(connection: Connection, node: Filter, led: Led) -> Total:
+    """How many there are, as far as that can be told in the time of a page."""
+    dialect = connection.dialect.name
+    listed, rest = _split(node)
+    if led.is_led or (not rest and all(term.field == "status" for term in listed)):
+        return Total(_count(connection, select(func.count()).select_from(_row).where(led.condition)), True)
+    condition, end = led.condition, None
+    if rest:
+        end = _end_of_walk(connection, and_(true(), *(condition_of(term, dialect) for term in listed)))
+    if end is not None:
+        condition = and_(condition, tuple_(_row.last_failed_at, _row.id) >= tuple_(*end))
+    some = select(_row.id).where(condition).limit(MOST_COUNTED + 1).subquery()
+    number = _count(connection, select(func.count()).select_from(some))
+    return Total(min(number, MOST_COUNTED), end is None and number <= MOST_COUNTED)
+
+
+def _split(node: Filter) -> tuple[list[Term], list[Filter]]:
+    """What the index of one list answers alone, and the rest."""
+    parts = node.parts if isinstance(node, And) else (node,)
+    named = [part for part in parts if isinstance(part, Term) and part.field in _LISTS and not part.is_wild]
+    listed = named[:1] + [part for part in parts if isinstance(part, Term) and part.field == "status"]
+    return listed, [part for part in parts if part not in listed]
+
+
+def _end_of_walk(connection: Connection, condition: ColumnElement[bool]) -> Any:
+    """Place of the last row that is looked at; ``None`` where there are fewer."""
+    query = select(_row.last_failed_at, _row.id).where(condition)
+    newest = query.order_by(_row.last_failed_at.desc(), _row.id.desc())
+    return connection.execute(newest.offset(MOST_WALKED).limit(1)).one_or_none()
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return int(connection.execute(query).scalar_one())
+
+
+def _are_few(connection: Connection, candidates: Select[Any]) -> bool:
+    """SQLite counts them, up to the limit; PostgreSQL would make the whole bitmap first, so it is asked to guess."""
+    if connection.dialect.name == "sqlite":
+        some = candidates.limit(FEW + 1).subquery()
+        return _count(connection, select(func.count()).select_from(some)) <= FEW
+    compiled = candidates.compile(dialect=connection.dialect)
+    explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", _bound(compiled)).scalar_one()
+    plan = json.loads(explained) if isinstance(explained, str) else explained
+    return int(plan[0]["Plan"]["Plan Rows"]) <= FEW
+
+
+def _bound(compiled: Any) -> dict[str, Any]:
+    """Parameters as the driver takes them."""
+    processors = compiled._bind_processors
+    return {name: processors[name](value) if name in processors else value for name, value in compiled.params.items()}
+
+
+def _is_one_of(candidates: Select[Any], dialect: str) -> ColumnElement[bool]:
+    if dialect == "sqlite":
+        return _row.id.in_(candidates)
+    return _row.id == func.any(func.array(candidates.scalar_subquery()))
