@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Cast,
     ColumnElement,
     Select,
@@ -165,7 +166,7 @@ def _term(term: Term, dialect: str) -> ColumnElement[bool]:
     if name in _NAMES:
         return _name(name, pieces, dialect)
     if name in _NUMBERS:
-        return _COMPARED[term.operator](_NUMBERS[name], number(term.value))  # type: ignore[no-any-return]
+        return _COMPARED[term.operator](_NUMBERS[name], literal(number(term.value), BigInteger))  # type: ignore[no-any-return]
     if name in _TIMES:
         return _COMPARED[term.operator](_TIMES[name], moment(term.value))  # type: ignore[no-any-return]
     if name in ("body", "header"):

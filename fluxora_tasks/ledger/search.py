@@ -181,7 +181,12 @@ def payload_of(row: AnyRow) -> Payload:
 
 def write_cursor(letter: Letter) -> str:
     """Where the page after this record starts; opaque to callers."""
-    place = json.dumps([letter.last_failed_at.isoformat(timespec="microseconds"), letter.id])
+    return write_place(letter.last_failed_at, letter.id)
+
+
+def write_place(moment: datetime, dead_id: str) -> str:
+    """Where the page after this time and id starts."""
+    place = json.dumps([moment.isoformat(timespec="microseconds"), dead_id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
