@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import product
 from typing import Any, Final
 
@@ -81,7 +82,6 @@ _NUMBERS: Final[dict[str, Any]] = {
     "replays": _row.replays,
     "size": _row.size,
 }
-_TIMES: Final[dict[str, Any]] = {"failed": _row.last_failed_at, "first_failed": _row.first_failed_at}
 
 #: Fields whose values have an index of their own, in which there is no order by time.
 _INDEXED: Final = frozenset({"attempts", "size", "id", "message_id", "task_id"})
@@ -140,7 +140,7 @@ def begins(dialect: str, of: Any, start: str) -> ColumnElement[bool]:
 
 def _together(selects: Sequence[Select[Any]]) -> Select[Any]:
     either = union_all(*selects).subquery()
-    return select(either.c[0].label("id")).distinct()
+    return select(either.c[0])
 
 
 def _all(node: And, dialect: str) -> list[ColumnElement[bool]]:
@@ -167,12 +167,22 @@ def _term(term: Term, dialect: str) -> ColumnElement[bool]:
         return _name(name, pieces, dialect)
     if name in _NUMBERS:
         return _COMPARED[term.operator](_NUMBERS[name], literal(number(term.value), BigInteger))  # type: ignore[no-any-return]
-    if name in _TIMES:
-        return _COMPARED[term.operator](_TIMES[name], moment(term.value))  # type: ignore[no-any-return]
+    if name == "first_failed":
+        return _first_failed(term.operator, moment(term.value))
+    if name == "failed":
+        return _COMPARED[term.operator](_row.last_failed_at, moment(term.value))  # type: ignore[no-any-return]
     if name in ("body", "header"):
         inside = _inside(["headers", path] if name == "header" else path.split("."), dialect)
         return exists().where(_view.dead_letter_id == _row.id, _fits(dialect, inside, pieces)).correlate(_row)
     return _SPECIAL[name](value, pieces, dialect)
+
+
+def _first_failed(sign: Operator, value: datetime) -> ColumnElement[bool]:
+    """What began after a time failed last after it, too, and for that there is an index."""
+    compared = _COMPARED[sign](_row.first_failed_at, value)
+    if sign in (Operator.IS, Operator.ABOVE, Operator.FROM):
+        return and_(_row.last_failed_at >= value, compared)
+    return compared  # type: ignore[no-any-return]
 
 
 def _name(name: str, pieces: Sequence[str], dialect: str) -> ColumnElement[bool]:

@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_
 
 from fluxora_tasks.ledger.conditions import candidates_of, condition_of
-from fluxora_tasks.ledger.filters import And, Filter, Term
+from fluxora_tasks.ledger.filters import And, Filter, Term, terms_of
 from fluxora_tasks.ledger.models import DeadLetterRow
 
 _row = DeadLetterRow
 
-#: Candidates that may lead; a total that is exact; rows looked at for a total.
-FEW: Final = 5000
+#: Candidates that may lead; a total that is exact.
+FEW: Final = 2500
 MOST_COUNTED: Final = 10_000
+
+#: Rows looked at for a total: where their own columns answer, and where their views have to be read.
 MOST_WALKED: Final = 20_000
+MOST_READ: Final = 1500
 
 #: Fields whose index is in the order of the list, with the status in it.
 _LISTS: Final = frozenset({"task", "queue", "kind", "exception", "host", "group"})
 
+#: Fields that other tables answer.
+_ELSEWHERE: Final = frozenset({"body", "header", "text", "op", "outcome", "unconfirmed"})
 
-@dataclass(frozen=True, slots=True)
-class Led:
-    """``condition``: of the filter, led by its candidates where they are few."""
-
-    condition: ColumnElement[bool]
-    is_led: bool
+#: Where a record stands in the list.
+Place: TypeAlias = tuple[datetime, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +45,38 @@ class Total:
     is_exact: bool
 
 
-def lead(connection: Connection, node: Filter) -> Led:
-    """The condition of a filter, with its candidates in front of it where they are few."""
+def lead(connection: Connection, node: Filter) -> ColumnElement[bool] | None:
+    """The condition of a filter led by its candidates; ``None`` where they are not few."""
     dialect = connection.dialect.name
-    condition = condition_of(node, dialect)
     for candidates in candidates_of(node, dialect):
         if _are_few(connection, candidates):
-            return Led(and_(_is_one_of(candidates, dialect), condition), True)
-    return Led(condition, False)
+            return and_(_is_one_of(candidates, dialect), condition_of(node, dialect))
+    return None
 
 
-def count(connection: Connection, node: Filter, led: Led) -> Total:
-    """How many there are, as far as that can be told in the time of a page."""
+def led_or_not(connection: Connection, node: Filter) -> ColumnElement[bool]:
+    """The condition of a filter, led by its candidates where they are few."""
+    led = lead(connection, node)
+    return condition_of(node, connection.dialect.name) if led is None else led
+
+
+def all_places(connection: Connection, led: ColumnElement[bool]) -> list[Place]:
+    """Where all that a led filter finds stand, newest first."""
+    found = connection.execute(select(_row.last_failed_at, _row.id).where(led)).all()
+    return sorted(((row[0], row[1]) for row in found), reverse=True)
+
+
+def count(connection: Connection, node: Filter) -> Total:
+    """How many there are, of a filter that nothing leads, as far as that can be told in the time of a page."""
     dialect = connection.dialect.name
     listed, rest = _split(node)
-    if led.is_led or (not rest and all(term.field == "status" for term in listed)):
-        return Total(_count(connection, select(func.count()).select_from(_row).where(led.condition)), True)
-    condition, end = led.condition, None
+    condition, end = condition_of(node, dialect), None
+    if not rest and all(term.field == "status" for term in listed):
+        return Total(_count(connection, select(func.count()).select_from(_row).where(condition)), True)
     if rest:
-        end = _end_of_walk(connection, and_(true(), *(condition_of(term, dialect) for term in listed)))
+        is_elsewhere = any(term.field.partition(".")[0] in _ELSEWHERE for term in terms_of(node))
+        before = and_(true(), *(condition_of(term, dialect) for term in listed))
+        end = _end_of_walk(connection, before, MOST_READ if is_elsewhere else MOST_WALKED)
     if end is not None:
         condition = and_(condition, tuple_(_row.last_failed_at, _row.id) >= tuple_(*end))
     some = select(_row.id).where(condition).limit(MOST_COUNTED + 1).subquery()
@@ -77,11 +92,11 @@ def _split(node: Filter) -> tuple[list[Term], list[Filter]]:
     return listed, [part for part in parts if part not in listed]
 
 
-def _end_of_walk(connection: Connection, condition: ColumnElement[bool]) -> Any:
+def _end_of_walk(connection: Connection, condition: ColumnElement[bool], most: int) -> Any:
     """Place of the last row that is looked at; ``None`` where there are fewer."""
     query = select(_row.last_failed_at, _row.id).where(condition)
     newest = query.order_by(_row.last_failed_at.desc(), _row.id.desc())
-    return connection.execute(newest.offset(MOST_WALKED).limit(1)).one_or_none()
+    return connection.execute(newest.offset(most).limit(1)).one_or_none()
 
 
 def _count(connection: Connection, query: Select[Any]) -> int:

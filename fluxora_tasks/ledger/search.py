@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
 
 from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.errors import ConfigurationError
-from fluxora_tasks.ledger.conditions import begins
+from fluxora_tasks.ledger.conditions import begins, condition_of
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
-from fluxora_tasks.ledger.leading import count, lead
+from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not
 from fluxora_tasks.ledger.models import (
     AnyRow,
     AuditEventRow,
@@ -55,22 +55,40 @@ def page(connection: Connection, node: Filter, *, limit: int, cursor: str | None
     Raises:
         ConfigurationError: the cursor is none of ours.
     """
+    after = None if cursor is None else read_cursor(cursor)
     led = lead(connection, node)
-    query = select(*_SUMMARY).where(led.condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
-    if cursor is not None:
-        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
-    found = connection.execute(query.limit(limit + 1)).all()
-    letters = [letter_of(row) for row in found[:limit]]
-    total = count(connection, node, led)
-    following = write_cursor(letters[-1]) if len(found) > limit else None
-    return LetterPage(letters, max(total.number, len(found)), following, total.is_exact)
+    if led is not None:
+        return _page_of_few(connection, all_places(connection, led), after, limit)
+    query = _summaries(condition_of(node, connection.dialect.name))
+    if after is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*after))
+    letters = [letter_of(row) for row in connection.execute(query.limit(limit + 1))]
+    total = count(connection, node)
+    return _cut(letters, limit, max(total.number, len(letters)), total.is_exact)
+
+
+def _page_of_few(connection: Connection, places: Sequence[Place], after: Place | None, limit: int) -> LetterPage:
+    """A page of records whose places are all known."""
+    ids = [dead_id for moment, dead_id in places if after is None or (moment, dead_id) < after]
+    found = connection.execute(_summaries(_row.id.in_(ids[: limit + 1])))
+    return _cut([letter_of(row) for row in found], limit, len(places), True)
+
+
+def _cut(letters: Sequence[Letter], limit: int, total: int, is_exact: bool) -> LetterPage:
+    """A page, from its letters and the one behind them."""
+    following = write_cursor(letters[limit - 1]) if len(letters) > limit else None
+    return LetterPage(letters[:limit], total, following, is_exact)
+
+
+def _summaries(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
 
 
 def ids_matching(connection: Connection, node: Filter, *, limit: int) -> list[str]:
     """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
     if not mentions(node, "status"):
         node = all_of(node, Term("status", Status.PENDING.value))
-    query = select(_row.id).where(lead(connection, node).condition)
+    query = select(_row.id).where(led_or_not(connection, node))
     return list(connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).scalars())
 
 
@@ -78,14 +96,14 @@ def select_page(
     connection: Connection,
     node: Filter,
     *,
-    after: tuple[datetime, str] | None,
+    after: Place | None,
     cutoff: datetime,
     limit: int,
     statuses: Sequence[str],
 ) -> list[tuple[datetime, str, str | None]]:
     """Time of the last failure, id and group of some records, oldest failure first."""
     query = select(_row.last_failed_at, _row.id, _row.group_id).where(
-        lead(connection, node).condition, _row.status.in_(statuses), _row.last_failed_at <= cutoff
+        led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff
     )
     if after is not None:
         query = query.where(tuple_(_row.last_failed_at, _row.id) > tuple_(*after))
@@ -95,7 +113,7 @@ def select_page(
 
 def counts_by(connection: Connection, node: Filter, *, cutoff: datetime, statuses: Sequence[str]) -> Counts:
     """What a selection consists of."""
-    condition = and_(lead(connection, node).condition, _row.status.in_(statuses), _row.last_failed_at <= cutoff)
+    condition = and_(led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff)
     facts = (func.min(_row.last_failed_at), func.max(_row.last_failed_at), func.coalesce(func.sum(_row.size), 0))
     total, oldest, newest, size = connection.execute(select(func.count(), *facts).where(condition)).one()
     by = {name: _greatest(connection, of, condition) for name, of in _COUNTED.items()}
@@ -190,7 +208,7 @@ def write_place(moment: datetime, dead_id: str) -> str:
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str) -> tuple[datetime, str]:
+def read_cursor(cursor: str) -> Place:
     """
     Raises:
         ConfigurationError: none of ours.
