@@ -46,6 +46,7 @@ from fluxora_tasks.ledger.filters.values import moment, number
 from fluxora_tasks.ledger.models import DeadLetterRow, DeadLetterViewRow, OperationItemRow, ReplayItemRow
 from fluxora_tasks.ledger.models.dead_letters import CUT
 from fluxora_tasks.ledger.rows import MESSAGE_LENGTH, NAME_LENGTH, storable
+from fluxora_tasks.ledger.words import phrase_of, words_of
 
 _row, _view, _item = DeadLetterRow, DeadLetterViewRow, OperationItemRow
 
@@ -56,7 +57,6 @@ _lexemes: Final[ColumnElement[Any]] = literal_column("dead_letter_views.words")
 #: Longest word that PostgreSQL keeps as one, in bytes.
 _LONGEST_WORD: Final = 2000
 
-_SIGNS: Final = re.compile(r"[\x00-\x20!-/:-@\[-`{-\x7f]+")
 
 _COMPARED: Final[dict[Operator, Callable[[Any, Any], Any]]] = {
     Operator.IS: operator.eq,
@@ -109,10 +109,31 @@ def _like(element: Any, compiler: Any, **options: Any) -> str:
     return f"{compiler.process(left, **options)} LIKE {compiler.process(pattern, **options)}"
 
 
+class unled(FunctionElement[Any]):
+    """A column whose index must not decide the order in which rows are read: SQLite would sort half a table."""
+
+    inherit_cache = True
+    name = "unled"
+
+    def __init__(self, of: Any) -> None:
+        super().__init__(of)
+        self.type = of.type
+
+
+@compiles(unled, "sqlite")
+def _plus(element: Any, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(unled)
+def _bare(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
 def condition_of(node: Filter, dialect: str) -> ColumnElement[bool]:
-    """What is true of the records that a filter finds; ages have been turned into times."""
+    """What is true of the records that a filter finds; ages have been turned into times. No index leads it."""
     if isinstance(node, Term):
-        return _term(node, dialect)
+        return _term(node, dialect, unled)
     if isinstance(node, Not):
         return ~condition_of(node.part, dialect)
     if isinstance(node, Or):
@@ -131,6 +152,15 @@ def candidates_of(node: Filter, dialect: str) -> list[Select[Any]]:
         each = [candidates_of(part, dialect) for part in node.parts]
         return [_together([found[0] for found in each])] if all(each) else []
     return []
+
+
+def indexed(term: Term, dialect: str) -> ColumnElement[bool]:
+    """The condition of a term, led by the index of its column."""
+    return _term(term, dialect, _itself)
+
+
+def _itself(of: Any) -> Any:
+    return of
 
 
 def begins(dialect: str, of: Any, start: str) -> ColumnElement[bool]:
@@ -159,14 +189,14 @@ def _in_operation(operation: str, *more: ColumnElement[bool]) -> ColumnElement[b
     return exists().where(*of_record, *more).correlate(_row)
 
 
-def _term(term: Term, dialect: str) -> ColumnElement[bool]:
+def _term(term: Term, dialect: str, led: Callable[[Any], Any]) -> ColumnElement[bool]:
     name, _, path = term.field.partition(".")
     value = storable(term.value, MESSAGE_LENGTH)
     pieces = value.split("*") if term.is_wild else [value]
     if name in _NAMES:
-        return _name(name, pieces, dialect)
+        return _name(name, pieces, dialect, led)
     if name in _NUMBERS:
-        return _COMPARED[term.operator](_NUMBERS[name], literal(number(term.value), BigInteger))  # type: ignore[no-any-return]
+        return _COMPARED[term.operator](led(_NUMBERS[name]), literal(number(term.value), BigInteger))  # type: ignore[no-any-return]
     if name == "first_failed":
         return _first_failed(term.operator, moment(term.value))
     if name == "failed":
@@ -174,7 +204,11 @@ def _term(term: Term, dialect: str) -> ColumnElement[bool]:
     if name in ("body", "header"):
         inside = _inside(["headers", path] if name == "header" else path.split("."), dialect)
         return exists().where(_view.dead_letter_id == _row.id, _fits(dialect, inside, pieces)).correlate(_row)
-    return _SPECIAL[name](value, pieces, dialect)
+    if name == "exception":
+        return _exception(pieces, dialect, led)
+    if name == "id":
+        return begins(dialect, led(_row.id), value)
+    return _SPECIAL[name](value, dialect)
 
 
 def _first_failed(sign: Operator, value: datetime) -> ColumnElement[bool]:
@@ -185,37 +219,32 @@ def _first_failed(sign: Operator, value: datetime) -> ColumnElement[bool]:
     return compared  # type: ignore[no-any-return]
 
 
-def _name(name: str, pieces: Sequence[str], dialect: str) -> ColumnElement[bool]:
-    fits = _fits(dialect, _NAMES[name], pieces)
+def _name(name: str, pieces: Sequence[str], dialect: str, led: Callable[[Any], Any]) -> ColumnElement[bool]:
+    fits = _fits(dialect, led(_NAMES[name]), pieces)
     if name == "group":
         return and_(_row.group_id.is_not(None), fits)
     # without an empty value its index, which has no empty ones, is of use
-    return and_(_row.release != text("''"), fits) if name == "release" and pieces != [""] else fits
+    return and_(text("dead_letters.release <> ''"), fits) if name == "release" and pieces != [""] else fits
 
 
-def _exception(_value: str, pieces: Sequence[str], dialect: str) -> ColumnElement[bool]:
+def _exception(pieces: Sequence[str], dialect: str, led: Callable[[Any], Any]) -> ColumnElement[bool]:
     """A qualified name, or the name alone: ``ValueError`` means that of any module."""
-    whole, name = _row.exception_type, _row.exception_name
+    whole, name = _row.exception_type, led(_row.exception_name)
     is_qualified = any("." in piece for piece in pieces)
     if len(pieces) > 1:
         fits = _fits(dialect, whole, pieces)
         return fits if is_qualified else or_(fits, _fits(dialect, name, pieces))
     # the name has an index
-    short = name == pieces[0].rpartition(".")[2]
+    short: ColumnElement[bool] = name == pieces[0].rpartition(".")[2]
     return and_(short, whole == pieces[0]) if is_qualified else short
 
 
-def _id(value: str, _pieces: Sequence[str], dialect: str) -> ColumnElement[bool]:
-    return begins(dialect, _row.id, value)
-
-
-def _conflict(value: str, _pieces: Sequence[str], _dialect: str) -> ColumnElement[bool]:
+def _conflict(value: str, _dialect: str) -> ColumnElement[bool]:
     """Word for word the condition of its index."""
-    stands: ColumnElement[bool] = literal_column("dead_letters.conflict", _row.conflict.type)
-    return stands if value == "true" else ~stands
+    return and_(text("dead_letters.conflict" if value == "true" else "NOT dead_letters.conflict"))
 
 
-def _unconfirmed(value: str, _pieces: Sequence[str], _dialect: str) -> ColumnElement[bool]:
+def _unconfirmed(value: str, _dialect: str) -> ColumnElement[bool]:
     of_record = exists().where(ReplayItemRow.dead_letter_id == _row.id, *_UNHEARD).correlate(_row)
     return of_record if value == "true" else ~of_record
 
@@ -227,25 +256,27 @@ _UNHEARD: Final = (
 )
 
 
-def _operation(value: str, _pieces: Sequence[str], _dialect: str) -> ColumnElement[bool]:
+def _operation(value: str, _dialect: str) -> ColumnElement[bool]:
     return _in_operation(value)
 
 
-def _outcome(value: str, _pieces: Sequence[str], _dialect: str) -> ColumnElement[bool]:
+def _outcome(value: str, _dialect: str) -> ColumnElement[bool]:
     """Of the item that the condition stands in."""
     return _item.outcome == value
 
 
-def _text(value: str, _pieces: Sequence[str], dialect: str) -> ColumnElement[bool]:
+def _text(value: str, dialect: str) -> ColumnElement[bool]:
+    """On SQLite the text itself is read: its index would look the whole phrase up again for each record."""
     found = _found(value, dialect)
     if found is None:
         return false()
+    if dialect == "sqlite":
+        phrase = phrase_of(value)
+        found = [func.has_words(_view.search_text, phrase)] if phrase else [false()]
     return exists().where(_view.dead_letter_id == _row.id, *found).correlate(_row)
 
 
-_SPECIAL: Final[dict[str, Callable[[str, Sequence[str], str], ColumnElement[bool]]]] = {
-    "exception": _exception,
-    "id": _id,
+_SPECIAL: Final[dict[str, Callable[[str, str], ColumnElement[bool]]]] = {
     "conflict": _conflict,
     "unconfirmed": _unconfirmed,
     "op": _operation,
@@ -259,12 +290,12 @@ _SPECIAL: Final[dict[str, Callable[[str, Sequence[str], str], ColumnElement[bool
 
 def _candidates(term: Term, dialect: str) -> Select[Any] | None:
     name = term.field.partition(".")[0]
-    if name in _INDEXED or term == Term("conflict", "true"):
-        return select(_row.id).where(_term(term, dialect))
+    if name in _INDEXED or (name in _NAMES and term.is_wild) or term == Term("conflict", "true"):
+        return select(_row.id).where(indexed(term, dialect))
     if name in _RARE and term.operator in (Operator.IS, Operator.ABOVE, Operator.FROM):
         least = number(term.value) + (term.operator is Operator.ABOVE)
         is_rare = text(f"dead_letters.{name} > {_RARE[name]}")
-        return select(_row.id).where(_term(term, dialect), is_rare) if least > _RARE[name] else None
+        return select(_row.id).where(indexed(term, dialect), is_rare) if least > _RARE[name] else None
     if name == "op":
         return select(_item.dead_letter_id).where(_item.operation_id == storable(term.value, NAME_LENGTH))
     if term == Term("unconfirmed", "true"):
@@ -299,11 +330,6 @@ def _found(value: str, dialect: str) -> list[ColumnElement[bool]] | None:
         return [_view.seq == _words.c.rowid, _words.c.dead_letter_words.op("MATCH")(phrase)]
     lexemes = " <-> ".join(f"'{word}'" for word in words) + (":*" if is_begun else "")
     return [_lexemes.op("@@")(func.to_tsquery(text("'simple'"), lexemes))]
-
-
-def words_of(value: str) -> list[str]:
-    """The words of a text, free of anything that means something to a language of search."""
-    return [word for word in _SIGNS.sub(" ", value).split(" ") if word]
 
 
 # -------------------------------------------------------------------------------------------------- views

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fluxora_tasks.errors import ConfigurationError, LedgerUnavailable, MissingExtra
+from fluxora_tasks.ledger.words import has_words
 
 #: Seconds a statement of SQLite waits for another writer, and a connection to PostgreSQL for the server.
 BUSY_TIMEOUT: Final = 30
@@ -152,6 +153,7 @@ def _parsed(url: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
+    connection.create_function("has_words", 2, has_words, deterministic=True)
     cursor = connection.cursor()
     _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_
 
-from fluxora_tasks.ledger.conditions import candidates_of, condition_of
-from fluxora_tasks.ledger.filters import And, Filter, Term, terms_of
+from fluxora_tasks.ledger.conditions import candidates_of, condition_of, indexed
+from fluxora_tasks.ledger.filters import And, Filter, Term, all_of, terms_of
 from fluxora_tasks.ledger.models import DeadLetterRow
 
 _row = DeadLetterRow
@@ -28,7 +28,7 @@ MOST_WALKED: Final = 20_000
 MOST_READ: Final = 1500
 
 #: Fields whose index is in the order of the list, with the status in it.
-_LISTS: Final = frozenset({"task", "queue", "kind", "exception", "host", "group"})
+_LISTS: Final = frozenset({"task", "queue", "kind", "exception", "host", "group", "release"})
 
 #: Fields that other tables answer.
 _ELSEWHERE: Final = frozenset({"body", "header", "text", "op", "outcome", "unconfirmed"})
@@ -57,7 +57,13 @@ def lead(connection: Connection, node: Filter) -> ColumnElement[bool] | None:
 def led_or_not(connection: Connection, node: Filter) -> ColumnElement[bool]:
     """The condition of a filter, led by its candidates where they are few."""
     led = lead(connection, node)
-    return condition_of(node, connection.dialect.name) if led is None else led
+    return walked(node, connection.dialect.name) if led is None else led
+
+
+def walked(node: Filter, dialect: str) -> ColumnElement[bool]:
+    """The condition of a filter whose list is read along its index."""
+    listed, rest = _split(node)
+    return and_(true(), *(indexed(term, dialect) for term in listed), condition_of(all_of(*rest), dialect))
 
 
 def all_places(connection: Connection, led: ColumnElement[bool]) -> list[Place]:
@@ -70,12 +76,12 @@ def count(connection: Connection, node: Filter) -> Total:
     """How many there are, of a filter that nothing leads, as far as that can be told in the time of a page."""
     dialect = connection.dialect.name
     listed, rest = _split(node)
-    condition, end = condition_of(node, dialect), None
+    condition, end = walked(node, dialect), None
     if not rest and all(term.field == "status" for term in listed):
         return Total(_count(connection, select(func.count()).select_from(_row).where(condition)), True)
     if rest:
         is_elsewhere = any(term.field.partition(".")[0] in _ELSEWHERE for term in terms_of(node))
-        before = and_(true(), *(condition_of(term, dialect) for term in listed))
+        before = and_(true(), *(indexed(term, dialect) for term in listed))
         end = _end_of_walk(connection, before, MOST_READ if is_elsewhere else MOST_WALKED)
     if end is not None:
         condition = and_(condition, tuple_(_row.last_failed_at, _row.id) >= tuple_(*end))

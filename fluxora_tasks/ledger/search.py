@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tu
 
 from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.errors import ConfigurationError
-from fluxora_tasks.ledger.conditions import begins, condition_of
+from fluxora_tasks.ledger.conditions import begins
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
-from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not
+from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not, walked
 from fluxora_tasks.ledger.models import (
     AnyRow,
     AuditEventRow,
@@ -59,7 +59,7 @@ def page(connection: Connection, node: Filter, *, limit: int, cursor: str | None
     led = lead(connection, node)
     if led is not None:
         return _page_of_few(connection, all_places(connection, led), after, limit)
-    query = _summaries(condition_of(node, connection.dialect.name))
+    query = _summaries(walked(node, connection.dialect.name))
     if after is not None:
         query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*after))
     letters = [letter_of(row) for row in connection.execute(query.limit(limit + 1))]
