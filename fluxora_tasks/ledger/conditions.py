@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -35,7 +35,6 @@ from sqlalchemy import (
     table,
     text,
     true,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
@@ -52,7 +51,8 @@ _row, _view, _item = DeadLetterRow, DeadLetterViewRow, OperationItemRow
 
 #: SQLite's index of words; PostgreSQL's is a column of dead_letter_views.
 _words: Final = table("dead_letter_words", column("rowid"), column("dead_letter_words"))
-_lexemes: Final[ColumnElement[Any]] = literal_column("dead_letter_views.words")
+_LEXEMES: Final = "dead_letter_views.words"
+_lexemes: Final[ColumnElement[Any]] = literal_column(_LEXEMES)
 
 #: Longest word that PostgreSQL keeps as one, in bytes.
 _LONGEST_WORD: Final = 2000
@@ -141,17 +141,26 @@ def condition_of(node: Filter, dialect: str) -> ColumnElement[bool]:
     return and_(true(), *_all(node, dialect))
 
 
-def candidates_of(node: Filter, dialect: str) -> list[Select[Any]]:
+#: Selects of ids; all of them together are the candidates.
+Candidates: TypeAlias = list[Select[Any]]
+
+
+def candidates_of(node: Filter, dialect: str) -> list[Candidates]:
     """Ways to read, from an index, ids of which all that the filter finds are some; any one of them will do."""
     if isinstance(node, Term):
         found = _candidates(node, dialect)
-        return [] if found is None else [found]
+        return [found] if found else []
     if isinstance(node, And):
         return [found for part in node.parts for found in candidates_of(part, dialect)]
     if isinstance(node, Or):
         each = [candidates_of(part, dialect) for part in node.parts]
-        return [_together([found[0] for found in each])] if all(each) else []
+        return [[one for found in each for one in found[0]]] if all(each) else []
     return []
+
+
+def are_words(candidates: Select[Any]) -> bool:
+    """Whether they come from PostgreSQL's index of words, which is read to the end before the first is known."""
+    return _LEXEMES in str(candidates)
 
 
 def indexed(term: Term, dialect: str) -> ColumnElement[bool]:
@@ -166,11 +175,6 @@ def _itself(of: Any) -> Any:
 def begins(dialect: str, of: Any, start: str) -> ColumnElement[bool]:
     """Whether a column begins with a text."""
     return _fits(dialect, of, [start, ""])
-
-
-def _together(selects: Sequence[Select[Any]]) -> Select[Any]:
-    either = union_all(*selects).subquery()
-    return select(either.c[0])
 
 
 def _all(node: And, dialect: str) -> list[ColumnElement[bool]]:
@@ -288,32 +292,39 @@ _SPECIAL: Final[dict[str, Callable[[str, str], ColumnElement[bool]]]] = {
 # --------------------------------------------------------------------------------------------- candidates
 
 
-def _candidates(term: Term, dialect: str) -> Select[Any] | None:
+def _candidates(term: Term, dialect: str) -> Candidates:
     name = term.field.partition(".")[0]
     if name in _INDEXED or (name in _NAMES and term.is_wild) or term == Term("conflict", "true"):
-        return select(_row.id).where(indexed(term, dialect))
+        return [select(_row.id).where(indexed(term, dialect))]
     if name in _RARE and term.operator in (Operator.IS, Operator.ABOVE, Operator.FROM):
         least = number(term.value) + (term.operator is Operator.ABOVE)
         is_rare = text(f"dead_letters.{name} > {_RARE[name]}")
-        return select(_row.id).where(indexed(term, dialect), is_rare) if least > _RARE[name] else None
+        return [select(_row.id).where(indexed(term, dialect), is_rare)] if least > _RARE[name] else []
     if name == "op":
-        return select(_item.dead_letter_id).where(_item.operation_id == storable(term.value, NAME_LENGTH))
+        return [select(_item.dead_letter_id).where(_item.operation_id == storable(term.value, NAME_LENGTH))]
     if term == Term("unconfirmed", "true"):
-        return select(ReplayItemRow.dead_letter_id).where(*_UNHEARD)
+        return [select(ReplayItemRow.dead_letter_id).where(*_UNHEARD)]
     if name == "text":
-        found = _found(storable(term.value, MESSAGE_LENGTH), dialect)
-        return select(_view.dead_letter_id).where(false() if found is None else and_(*found))
+        return [_with_words(term.value, dialect)]
     if name in ("body", "header") and _is_among_the_words(term):
-        found = _found(storable(term.value, MESSAGE_LENGTH), dialect)
-        if found is not None:
-            cut = select(_view.dead_letter_id).where(text(CUT[dialect]))
-            return _together([select(_view.dead_letter_id).where(*found), cut])
-    return None
+        return [_with_words(term.value, dialect), select(_view.dead_letter_id).where(text(CUT[dialect]))]
+    return []
+
+
+def _with_words(value: str, dialect: str) -> Select[Any]:
+    found = _found(storable(value, MESSAGE_LENGTH), dialect)
+    return select(_view.dead_letter_id).where(false() if found is None else and_(*found))
 
 
 def _is_among_the_words(term: Term) -> bool:
     """Whether a value that is one of a record's arguments or headers is among its words, if those are not cut."""
-    return not term.is_wild and not term.value.startswith(("{", "[")) and term.value not in ("true", "false")
+    is_scalar = not term.value.startswith(("{", "[")) and term.value not in ("true", "false")
+    return is_scalar and not term.is_wild and phrase_of(term.value) is not None and _is_kept(term.value)
+
+
+def _is_kept(value: str) -> bool:
+    """Whether an index of words keeps every word of it."""
+    return max(len(word.encode("utf-8", "replace")) for word in words_of(value)) <= _LONGEST_WORD
 
 
 # -------------------------------------------------------------------------------------------------- words

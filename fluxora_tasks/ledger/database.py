@@ -30,6 +30,9 @@ CONNECT_TIMEOUT: Final = 10
 #: Key of PostgreSQL's advisory lock around a schema upgrade: "fluxora" in ASCII.
 _UPGRADE_LOCK: Final = 0x666C75786F7261
 
+#: What a connection to SQLite may keep in memory.
+_CACHE_KIB: Final = 32 * 1024
+
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _READS: Final = "fluxora_reads"
 
@@ -53,7 +56,7 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(
+        engine = create_engine(
             parsed,
             # parameters are payloads, which have no place in an error or a log
             hide_parameters=True,
@@ -62,6 +65,8 @@ def open_engine(url: str) -> Engine:
         )
     except ImportError as exc:
         raise MissingExtra("postgres", "a ledger on PostgreSQL") from exc
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 @contextmanager
@@ -158,7 +163,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """Compiling a query takes longer than a page of a list may."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _use_write_ahead_log(cursor: Any) -> None:

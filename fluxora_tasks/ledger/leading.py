@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_, union_all
 
-from fluxora_tasks.ledger.conditions import candidates_of, condition_of, indexed
+from fluxora_tasks.ledger.conditions import Candidates, are_words, candidates_of, condition_of, indexed
 from fluxora_tasks.ledger.filters import And, Filter, Term, all_of, terms_of
 from fluxora_tasks.ledger.models import DeadLetterRow
 
@@ -109,15 +109,26 @@ def _count(connection: Connection, query: Select[Any]) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _are_few(connection: Connection, candidates: Select[Any]) -> bool:
-    """SQLite counts them, up to the limit; PostgreSQL would make the whole bitmap first, so it is asked to guess."""
-    if connection.dialect.name == "sqlite":
-        some = candidates.limit(FEW + 1).subquery()
-        return _count(connection, select(func.count()).select_from(some)) <= FEW
+def _are_few(connection: Connection, candidates: Candidates) -> bool:
+    number = 0
+    for some in candidates:
+        number += _estimated(connection, some) if are_words(some) else _counted(connection, some)
+        if number > FEW:
+            return False
+    return True
+
+
+def _counted(connection: Connection, candidates: Select[Any]) -> int:
+    """How many, up to one more than few."""
+    return _count(connection, select(func.count()).select_from(candidates.limit(FEW + 1).subquery()))
+
+
+def _estimated(connection: Connection, candidates: Select[Any]) -> int:
+    """How many the server thinks there are."""
     compiled = candidates.compile(dialect=connection.dialect)
     explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", _bound(compiled)).scalar_one()
     plan = json.loads(explained) if isinstance(explained, str) else explained
-    return int(plan[0]["Plan"]["Plan Rows"]) <= FEW
+    return int(plan[0]["Plan"]["Plan Rows"])
 
 
 def _bound(compiled: Any) -> dict[str, Any]:
@@ -126,7 +137,6 @@ def _bound(compiled: Any) -> dict[str, Any]:
     return {name: processors[name](value) if name in processors else value for name, value in compiled.params.items()}
 
 
-def _is_one_of(candidates: Select[Any], dialect: str) -> ColumnElement[bool]:
-    if dialect == "sqlite":
-        return _row.id.in_(candidates)
-    return _row.id == func.any(func.array(candidates.scalar_subquery()))
+def _is_one_of(candidates: Candidates, dialect: str) -> ColumnElement[bool]:
+    ids = candidates[0] if len(candidates) == 1 else select(union_all(*candidates).subquery().c[0])
+    return _row.id.in_(ids) if dialect == "sqlite" else _row.id == func.any(func.array(ids.scalar_subquery()))
