@@ -20,7 +20,7 @@ from fluxora_tasks.ledger.models import DeadLetterRow
 _row = DeadLetterRow
 
 #: Candidates that may lead; a total that is exact.
-FEW: Final = 2500
+FEW: Final = 5000
 MOST_COUNTED: Final = 10_000
 
 #: Rows looked at for a total: where their own columns answer, and where their views have to be read.
