@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from fluxora_tasks.ledger.audits import Columns, group_columns
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
+from fluxora_tasks.ledger.records import Requester, Verdict
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, NAME_LENGTH, Entry, as_json, group_of, storable
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.statements import insert_new
@@ -194,16 +195,48 @@ def _regress(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     write(connection, [group_columns(now, group_id, "regressed", "resolved", "regressed") for group_id in ids])
 
 
+#: What may be said of a group, and of which ones.
+STATES: Final[Mapping[str, frozenset[str]]] = {
+    "acknowledged": frozenset({"open", "regressed"}),
+    "ignored": frozenset({"open", "regressed", "acknowledged", "resolved"}),
+    "resolved": frozenset({"open", "regressed", "acknowledged", "ignored"}),
+    "open": frozenset({"acknowledged", "ignored", "resolved"}),
+}
+
+
+def set_state(connection: Connection, ids: Sequence[str], state: str, by: Requester, *, now: datetime) -> list[Verdict]:
+    """Say of groups where they stand; one verdict per id, in the order given."""
+    rows = _locked(connection, ids)
+    verdicts = [_state_verdict(group_id, rows.get(group_id), state) for group_id in ids]
+    changed = [rows[verdict.id] for verdict in verdicts if verdict.outcome == "done"]
+    if changed:
+        connection.execute(
+            update(_row)
+            .where(_row.id.in_([row.id for row in changed]))
+            .values(version=_row.version + 1, **_state_columns(state, by, now))
+        )
+        event = "reopened" if state == "open" else state
+        texts = {"actor": storable(by.name, LABEL_LENGTH), "source": by.source, "reason": _reason(by)}
+        write(connection, [group_columns(now, row.id, event, row.state, state, **texts) for row in changed])
+    return verdicts
+
+
+def _state_verdict(group_id: str, row: AnyRow | None, state: str) -> Verdict:
+    if row is None:
+        return Verdict(group_id, "unknown", None, f"no group has the id {group_id!r}")
+    if row.state not in STATES[state]:
+        return Verdict(group_id, "refused", row.state, f"is {row.state} already, or cannot become {state}")
+    return Verdict(group_id, "done", state, f"was {row.state}")
+
+
 def parts_of(stored: str) -> list[str]:
     """The parts of a fingerprint, as stored."""
     return [str(part) for part in json.loads(stored)]
 
 
-def state_columns(state: str, actor: str, reason: str, now: datetime) -> Columns:
-    """What an operator's word about a group changes in its row."""
-    return {
-        "state": state,
-        "state_at": now,
-        "actor": storable(actor, LABEL_LENGTH),
-        "reason": storable(reason, MESSAGE_LENGTH),
-    }
+def _state_columns(state: str, by: Requester, now: datetime) -> Columns:
+    return {"state": state, "state_at": now, "actor": storable(by.name, LABEL_LENGTH), "reason": _reason(by)}
+
+
+def _reason(by: Requester) -> str:
+    return storable(by.reason, MESSAGE_LENGTH)

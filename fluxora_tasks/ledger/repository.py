@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import claims, early, search
+from fluxora_tasks.ledger import claims, early, groups, search
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
@@ -190,6 +190,11 @@ class Ledger:
         """Give up a replay that nobody has heard of; the workers' gate for it must be closed before."""
         with writing(self._engine) as connection:
             return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
+
+    def set_group_state(self, ids: Sequence[str], state: str, by: Requester) -> list[Verdict]:
+        """Say of groups that they are acknowledged, ignored, resolved or open again."""
+        with writing(self._engine) as connection:
+            return groups.set_state(connection, ids, state, by, now=self._clock.now())
 
     def _decide(
         self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None
