@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
@@ -20,7 +20,8 @@ from fluxora_tasks.ledger import groups, trail
 from fluxora_tasks.ledger.audits import audit_columns
 from fluxora_tasks.ledger.fold import standing_columns
 from fluxora_tasks.ledger.ingest import STANDING, lock_items, standing_of
-from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, ReplayItemRow
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, OutboxRow, ReplayItemRow, table_of
+from fluxora_tasks.ledger.outbox import event_columns
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
 from fluxora_tasks.ledger.search import payload_of
@@ -35,6 +36,7 @@ from fluxora_tasks.ledger.standing import (
     released,
     restored,
 )
+from fluxora_tasks.ledger.statements import insert_all
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -215,6 +217,27 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
             [{"item_id": item["id"], "fresh_id": item["publish_id"]} for item in fresh],
         )
     return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
+
+
+def flag_unconfirmed(connection: Connection, *, before: datetime, now: datetime) -> int:
+    """Note replays whose messages are with the broker and that nobody has heard of since ``before``."""
+    silent = (
+        _item.state == "issued",
+        _item.unconfirmed_at.is_(None),
+        _item.issued_at < before,
+        or_(_item.progress_at.is_(None), _item.progress_at < before),
+        or_(_item.due_at.is_(None), _item.due_at < before),
+    )
+    lock_items(connection, and_(*silent))
+    found = connection.execute(select(_item.id, _item.dead_letter_id, _item.replay_no).where(*silent)).all()
+    if found:
+        ids = [item.id for item in found]
+        connection.execute(update(_item).where(_item.id.in_(ids)).values(unconfirmed_at=now))
+        told = [
+            event_columns(now, "message.unconfirmed", item.dead_letter_id, replay_no=item.replay_no) for item in found
+        ]
+        insert_all(connection, table_of(OutboxRow), told)
+    return len(found)
 
 
 class _System:

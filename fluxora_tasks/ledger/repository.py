@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fluxora_tasks.clock import Clock, SystemClock
@@ -18,8 +18,16 @@ from fluxora_tasks.ledger import claims, early, groups, search
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
-from fluxora_tasks.ledger.models import FailedImportRow
+from fluxora_tasks.ledger.models import AuditEventRow, FailedImportRow, OutboxRow
 from fluxora_tasks.ledger.records import Claim, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.retention import (
+    Purged,
+    Retention,
+    empty_records,
+    purge_events,
+    purge_records,
+    purge_tombstones,
+)
 from fluxora_tasks.ledger.rows import (
     LABEL_LENGTH,
     MESSAGE_LENGTH,
@@ -29,6 +37,7 @@ from fluxora_tasks.ledger.rows import (
     check_outcome,
     storable,
 )
+from fluxora_tasks.ledger.standing import Status
 
 #: Notes and bytes of bodies per transaction, at most (one note more); bounds one statement.
 BATCH: Final = 500
@@ -196,6 +205,25 @@ class Ledger:
         with writing(self._engine) as connection:
             return groups.set_state(connection, ids, state, by, now=self._clock.now())
 
+    def flag_unconfirmed(self, *, after: float) -> int:
+        """Note replays that nobody has heard of for ``after`` seconds; returns how many are new."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            return claims.flag_unconfirmed(connection, before=now - timedelta(seconds=after), now=now)
+
+    def purge(self, retention: Retention) -> Purged:
+        """One round of retention: a batch of everything that has been kept long enough, each in a transaction.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        now, total = self._clock.now(), Purged()
+        for keep, drop in _rounds(retention):
+            if keep is not None:
+                with writing(self._engine) as connection:
+                    total += drop(connection, now - keep, now)
+        return total
+
     def _decide(
         self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None
     ) -> list[Verdict]:
@@ -250,6 +278,25 @@ class Ledger:
             "properties": properties,
             "body": payload.body,
         }
+
+
+_Drop = Callable[[Connection, datetime, datetime], Purged]
+
+
+def _rounds(retention: Retention) -> Iterator[tuple[timedelta | None, _Drop]]:
+    """How long what is kept, and what drops it."""
+
+    def records(status: Status) -> _Drop:
+        return lambda connection, before, now: purge_records(connection, status, before, now)
+
+    yield retention.resolved, records(Status.RESOLVED)
+    yield retention.discarded, records(Status.DISCARDED)
+    yield retention.unresolved, records(Status.PENDING)
+    yield retention.unresolved, records(Status.FAILED)
+    yield retention.resolved_bodies, empty_records
+    yield retention.audit, lambda connection, before, _now: purge_events(connection, AuditEventRow, before)
+    yield retention.audit, lambda connection, before, _now: purge_tombstones(connection, before)
+    yield retention.events, lambda connection, before, _now: purge_events(connection, OutboxRow, before)
 
 
 def _batches(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:

@@ -23,6 +23,7 @@ from fluxora_tasks.ledger.models import (
     DeadLetterRow,
     FailedImportRow,
     ReplayItemRow,
+    TombstoneRow,
 )
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
@@ -101,8 +102,10 @@ def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[str]:
-    """Those of the message ids that a record stands for."""
-    return _present(connection, _row.message_id, message_ids)
+    """Those of the message ids that a record stands for, or its tombstone."""
+    wanted = list(message_ids)
+    found = _present(connection, _row.message_id, wanted)
+    return found | _present(connection, TombstoneRow.message_id, (one for one in wanted if one not in found))
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
