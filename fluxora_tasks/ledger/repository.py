@@ -120,10 +120,10 @@ class Ledger:
         with reading(self._engine) as connection:
             return search.page(connection, terms, limit=limit, cursor=cursor)
 
-    def select(self, terms: Sequence[Term], *, limit: int) -> list[str]:
-        """Ids an action may take, oldest first; without a ``status`` term only PENDING ones."""
+    def select(self, terms: Sequence[Term], *, limit: int, status: Status = Status.PENDING) -> list[str]:
+        """Ids an action may take, oldest first; without a ``status`` term only those of ``status``."""
         with reading(self._engine) as connection:
-            return search.ids_matching(connection, terms, limit=limit)
+            return search.ids_matching(connection, terms, limit=limit, status=status)
 
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""

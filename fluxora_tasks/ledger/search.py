@@ -77,11 +77,11 @@ def page(connection: Connection, terms: Sequence[Term], *, limit: int, cursor: s
     return LetterPage(letters, total, write_cursor(letters[-1]) if len(found) > limit else None)
 
 
-def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int) -> list[str]:
-    """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
+def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int, status: Status) -> list[str]:
+    """Ids, oldest failure first. Without a ``status`` term only those of ``status``: the rest has to be named."""
     condition = _condition(connection, terms)
     if not any(term.field == "status" for term in terms):
-        condition = and_(condition, _row.status == Status.PENDING.value)
+        condition = and_(condition, _row.status == status.value)
     query = select(_row.id).where(condition).order_by(_row.last_failed_at, _row.id).limit(limit)
     return list(connection.execute(query).scalars())
 

@@ -156,21 +156,25 @@ def acting(function: _F) -> _F:
     return function
 
 
-def _action(function: _F) -> _F:
-    """The arguments and options every action on dead letters takes."""
-    for decorate in (
-        acting,
-        click.option("--all", "everything", is_flag=True, help="Every PENDING dead letter."),
-        _filter_option,
-        click.argument("ids", nargs=-1, metavar="[ID]..."),
-    ):
-        function = decorate(function)
-    return function
+def _action(everything: str = "Every PENDING dead letter.") -> Callable[[_F], _F]:
+    """The arguments and options every action on dead letters takes; ``everything`` is what ``--all`` means."""
+
+    def decorated(function: _F) -> _F:
+        for decorate in (
+            acting,
+            click.option("--all", "everything", is_flag=True, help=everything),
+            _filter_option,
+            click.argument("ids", nargs=-1, metavar="[ID]..."),
+        ):
+            function = decorate(function)
+        return function
+
+    return decorated
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
 def dead() -> None:
-    """List, show, replay, resolve and discard dead letters."""
+    """List, show, replay, resolve, discard, restore and release dead letters."""
 
 
 @dead.command("list", cls=Command, epilog=EXIT_CODES)
@@ -197,7 +201,7 @@ def dead_show(ctx: click.Context, dead_id: str, as_json: bool) -> None:
 
 
 @dead.command("replay", cls=WaitingCommand, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.option(
     "--wait",
     type=click.FloatRange(0, 86_400),
@@ -213,7 +217,7 @@ def dead_replay(ctx: click.Context, /, wait: float | None, as_json: bool, **opti
 
 
 @dead.command("resolve", cls=Command, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.pass_context
 def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Mark dead letters as resolved by other means."""
@@ -221,11 +225,33 @@ def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 
 
 @dead.command("discard", cls=Command, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.pass_context
 def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Mark dead letters as not wanted any more."""
     run(ctx, "dead:discard", as_json=as_json, **options)
+
+
+@dead.command("restore", cls=Command, epilog=EXIT_CODES)
+@_action("Every DISCARDED dead letter.")
+@click.pass_context
+def dead_restore(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Take back a discard, or a resolve by hand: PENDING again.
+
+    With --filter, DISCARDED ones are meant unless it names a status.
+    """
+    run(ctx, "dead:restore", as_json=as_json, **options)
+
+
+@dead.command("release", cls=Command, epilog=EXIT_CODES)
+@_action("Every FAILED dead letter.")
+@click.pass_context
+def dead_release(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Take dead letters out of quarantine: PENDING again.
+
+    The count of their replays begins anew. With --filter, FAILED ones are meant.
+    """
+    run(ctx, "dead:release", as_json=as_json, **options)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
