@@ -14,12 +14,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, true, tuple_, update
 
 from fluxora_tasks.ledger.audits import Columns, group_columns
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
-from fluxora_tasks.ledger.records import Requester, Verdict
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, NAME_LENGTH, Entry, as_json, group_of, storable
+from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
+from fluxora_tasks.ledger.rows import (
+    ID_LENGTH,
+    LABEL_LENGTH,
+    MESSAGE_LENGTH,
+    NAME_LENGTH,
+    Entry,
+    as_json,
+    group_of,
+    storable,
+)
+from fluxora_tasks.ledger.search import read_cursor, write_cursor
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.statements import insert_new
 from fluxora_tasks.ledger.trail import write
@@ -229,9 +239,35 @@ def _state_verdict(group_id: str, row: AnyRow | None, state: str) -> Verdict:
     return Verdict(group_id, "done", state, f"was {row.state}")
 
 
-def parts_of(stored: str) -> list[str]:
-    """The parts of a fingerprint, as stored."""
-    return [str(part) for part in json.loads(stored)]
+_GROUP: Final = tuple(getattr(_row, name) for name in Group.__slots__)
+
+
+def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: str | None) -> GroupPage:
+    """One page of groups in any of these states (none: in any), newest failure first.
+
+    Raises:
+        ConfigurationError: the cursor is none of ours.
+    """
+    condition = _row.state.in_(states) if states else true()
+    query = select(*_GROUP).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+    if cursor is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
+    found = [_group_of(row) for row in connection.execute(query.limit(limit + 1))]
+    total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
+    following = write_cursor(found[limit - 1]) if len(found) > limit else None
+    return GroupPage(found[:limit], total, following)
+
+
+def starting_with(connection: Connection, prefix: str) -> list[Group]:
+    """The group of this id, or at most two whose ids begin so."""
+    start = storable(prefix, ID_LENGTH)
+    query = select(*_GROUP).where(_row.id.startswith(start, autoescape=True)).order_by(_row.id).limit(2)
+    return [_group_of(row) for row in connection.execute(query)]
+
+
+def _group_of(row: AnyRow) -> Group:
+    columns = dict(row._mapping)
+    return Group(**{**columns, "parts": [str(part) for part in json.loads(row.parts)]})
 
 
 def _state_columns(state: str, by: Requester, now: datetime) -> Columns:

@@ -109,6 +109,52 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Failures with one fingerprint.
+
+    Attributes:
+        state: ``open`` · ``acknowledged`` · ``ignored`` · ``resolved`` · ``regressed``.
+        message: Of its newest failure, as are kind, task and type.
+        failures: How often it failed, records that are purged included.
+        pending: Records of it that are PENDING; likewise the four after it.
+        regressions: How often it failed again after somebody resolved it.
+        step: Which step of the rules decided, and ``parts`` what was compared.
+        actor: Who said last where it stands, and why.
+    """
+
+    id: str
+    state: str
+    kind: str
+    task: str
+    exception_type: str
+    message: str
+    failures: int
+    pending: int
+    retrying: int
+    resolved: int
+    failed: int
+    discarded: int
+    regressions: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    state_at: datetime
+    actor: str
+    reason: str
+    step: str
+    fingerprint_version: int
+    parts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """One page of groups, newest failure first; as ``LetterPage``."""
+
+    groups: Sequence[Group]
+    total: int
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A replay that nobody else may send: what to send, and where.
 

@@ -19,7 +19,7 @@ from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
 from fluxora_tasks.ledger.models import AuditEventRow, FailedImportRow, OutboxRow
-from fluxora_tasks.ledger.records import Claim, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.records import Claim, Group, GroupPage, LetterPage, Requester, Story, Verdict
 from fluxora_tasks.ledger.retention import (
     Purged,
     Retention,
@@ -154,6 +154,20 @@ class Ledger:
         """Messages that could not become a record."""
         with reading(self._engine) as connection:
             return search.failed_import_count(connection)
+
+    def groups(self, states: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> GroupPage:
+        """One page of groups in these states, newest failure first.
+
+        Raises:
+            ConfigurationError: the cursor is none of ours.
+        """
+        with reading(self._engine) as connection:
+            return groups.page(connection, states, limit=limit, cursor=cursor)
+
+    def groups_starting_with(self, prefix: str) -> list[Group]:
+        """The group of this id, or at most two whose ids begin so."""
+        with reading(self._engine) as connection:
+            return groups.starting_with(connection, prefix)
 
     # ----------------------------------------------------------------------------------------- change
 

@@ -25,7 +25,7 @@ from fluxora_tasks.ledger.models import (
     ReplayItemRow,
     TombstoneRow,
 )
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, LetterPage, Story
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 
@@ -159,9 +159,9 @@ def payload_of(row: AnyRow) -> Payload:
     )
 
 
-def write_cursor(letter: Letter) -> str:
-    """Where the page after this record starts; opaque to callers."""
-    place = json.dumps([letter.last_failed_at.isoformat(timespec="microseconds"), letter.id])
+def write_cursor(last: Letter | Group) -> str:
+    """Where the page after this record, or group, starts; opaque to callers."""
+    place = json.dumps([last.last_failed_at.isoformat(timespec="microseconds"), last.id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
