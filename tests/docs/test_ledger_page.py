@@ -17,7 +17,8 @@ _BEGIN, _END = "<!-- tables: made from the models by tests/docs/test_ledger_page
 
 def tables() -> str:
     """Every table with its columns, in the order of the models."""
-    return "\n".join(_table(mapper.class_) for mapper in Base.registry.mappers) + "\n"
+    rows = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
+    return "\n".join(_table(rows[table]) for table in Base.metadata.tables.values()) + "\n"
 
 
 def _table(row: type[Base]) -> str:
