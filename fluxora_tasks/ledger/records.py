@@ -85,6 +85,30 @@ class AuditEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailEntry:
+    """One entry of the whole audit.
+
+    Attributes:
+        seq: Its number; later ones are greater.
+        dead_letter_id: The record it is about; empty where it is about a group or an operation alone.
+    """
+
+    seq: int
+    at: datetime
+    event: str
+    dead_letter_id: str
+    group_id: str | None
+    operation_id: str | None
+    from_status: str | None
+    to_status: str
+    replay_no: int
+    actor: str
+    source: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One record, whole.
 

@@ -14,12 +14,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import claims, early, groups, search
+from fluxora_tasks.ledger import auditing, claims, early, groups, search
+from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
 from fluxora_tasks.ledger.models import AuditEventRow, FailedImportRow, OutboxRow
-from fluxora_tasks.ledger.records import Claim, Group, GroupPage, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.records import Claim, Group, GroupPage, LetterPage, Requester, Story, TrailEntry, Verdict
 from fluxora_tasks.ledger.retention import (
     Purged,
     Retention,
@@ -168,6 +169,16 @@ class Ledger:
         """The group of this id, or at most two whose ids begin so."""
         with reading(self._engine) as connection:
             return groups.starting_with(connection, prefix)
+
+    def trail(self, query: TrailQuery, *, before: int | None = None, limit: int = 50) -> Sequence[TrailEntry]:
+        """Entries of the audit, newest first, older than entry ``before``."""
+        with reading(self._engine) as connection:
+            return auditing.newest(connection, query, before=before, limit=limit)
+
+    def trail_onwards(self, query: TrailQuery, *, after: int = 0, limit: int = 1000) -> Sequence[TrailEntry]:
+        """Entries of the audit, oldest first, newer than entry ``after``."""
+        with reading(self._engine) as connection:
+            return auditing.oldest(connection, query, after=after, limit=limit)
 
     # ----------------------------------------------------------------------------------------- change
 

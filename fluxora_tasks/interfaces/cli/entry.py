@@ -272,15 +272,50 @@ def recorder(ctx: click.Context, loglevel: str) -> None:
     run(ctx, "recorder:record", loglevel=loglevel)
 
 
-@click.command(cls=Command, epilog=EXIT_CODES)
+@click.group(cls=Group, epilog=EXIT_CODES, invoke_without_command=True)
 @json_option
 @click.pass_context
 def audit(ctx: click.Context, as_json: bool) -> None:
     """Count every message sent, and name the lost ones.
 
-    Each one succeeded, stands in the ledger, is waiting, or is lost. Code 0 only if none is lost.
+    Each one succeeded, stands in the ledger, is waiting, or is lost. Code 0 only if none is lost. With a command: who
+    changed what in the ledger, and why.
     """
-    run(ctx, "audit:audit", as_json=as_json)
+    if ctx.invoked_subcommand is None:
+        run(ctx, "audit:audit", as_json=as_json)
+
+
+def _asking(function: _F) -> _F:
+    """What may be asked of the audit."""
+    day = click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
+    for decorate in (
+        click.option("--until", type=day, metavar="TIME", help="Before then, UTC."),
+        click.option("--since", type=day, metavar="TIME", help="From then on, UTC: 2026-11-26 or 2026-11-26T09:30:00."),
+        click.option("--event", metavar="NAME", help="What was done: replayed, resolved, group_ignored, …"),
+        click.option("--actor", metavar="NAME", help="Who did it."),
+        click.option("--about", metavar="ID", help="A dead letter, a group or an operation, by its whole id."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@audit.command("list", cls=Command, epilog=EXIT_CODES)
+@_asking
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
+@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
+@json_option
+@click.pass_context
+def audit_list(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """List changes of dead letters, groups and operations, newest first."""
+    run(ctx, "trail:list_page", as_json=as_json, **options)
+
+
+@audit.command("export", cls=Command, epilog=EXIT_CODES)
+@_asking
+@click.pass_context
+def audit_export(ctx: click.Context, /, **options: Any) -> None:
+    """Print all of it as JSON lines, oldest first, in the Elastic Common Schema."""
+    run(ctx, "trail:export", **options)
 
 
 tell_configuration_errors()
