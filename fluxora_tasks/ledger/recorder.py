@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kombu import Connection, Queue
@@ -25,6 +25,7 @@ from fluxora_tasks.deadletter.envelope import (
     Payload,
     decode,
 )
+from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, fingerprint_of_letter
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
 from fluxora_tasks.ledger.native import broker_dead_letter
@@ -84,6 +85,7 @@ class Recorder:
             ones are noted, successes count that came before their record, and what was kept long enough is dropped.
         care: What the sweep looks for.
         clock: Time of death of messages that do not tell theirs.
+        grouping: For dead letters without a fingerprint: the broker's own, and those of older workers.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Recorder:
         sweep_every: float = 5.0,
         care: Care | None = None,
         clock: Clock | None = None,
+        grouping: Grouping = BUILT_IN,
     ) -> None:
         self._template, self._queue, self._ledger = connection, queue, ledger
         self._batch, self._linger = batch, linger
@@ -108,6 +111,7 @@ class Recorder:
         self._care = care or Care()
         self._next_purge = 0.0
         self._clock = clock or SystemClock()
+        self._grouping = grouping
         self._next_sweep = 0.0
         self._broker = _Part("broker")
         self._store = _Part("ledger")
@@ -207,8 +211,19 @@ class Recorder:
         if payload.content_type not in CONTENT_TYPES.values():
             letter = broker_dead_letter(payload, now=self._clock.now())
             if letter is not None:
-                return letter
-        return decode(payload.content_type, payload.body)
+                return self._grouped(letter)
+        note = decode(payload.content_type, payload.body)
+        return self._grouped(note) if isinstance(note, DeadLetter) else note
+
+    def _grouped(self, letter: DeadLetter) -> DeadLetter:
+        """The letter with a fingerprint; as it is, where making one fails."""
+        if letter.fingerprint is not None:
+            return letter
+        try:
+            return replace(letter, fingerprint=fingerprint_of_letter(letter, self._grouping))
+        except Exception:
+            logger.exception("recorder.ungrouped kind=%s", letter.kind)
+            return letter
 
     def _sweep_when_due(self) -> None:
         now = time.monotonic()

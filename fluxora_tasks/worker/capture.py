@@ -11,10 +11,10 @@ from typing import Any, Final
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Reject
-from celery.utils.serialization import UnpickleableExceptionWrapper
 
-from fluxora_tasks.classification import qualified_name
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
+from fluxora_tasks.deadletter.fingerprint import Fingerprint
+from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping
 from fluxora_tasks.deadletter.identity import (
     MESSAGE_ID,
     claimed_dead_id,
@@ -22,8 +22,10 @@ from fluxora_tasks.deadletter.identity import (
     dead_id_for,
     failure_id_for,
 )
-from fluxora_tasks.errors import TaskAborted
+from fluxora_tasks.task.failure_facts import type_name
+from fluxora_tasks.task.fingerprinting import attached_to
 from fluxora_tasks.task.outcome import read_mark
+from fluxora_tasks.worker.fingerprinting import fingerprint_for
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ class Delivery:
         task: Name of its task, or empty.
         task_id: Celery's id, or empty.
         worker: Node name.
+        release: Of the application, or empty.
+        grouping: How its failures are grouped.
     """
 
     message: Any
@@ -66,6 +70,8 @@ class Delivery:
     task: str
     task_id: str
     worker: str
+    release: str = ""
+    grouping: Grouping = BUILT_IN
 
     @property
     def headers(self) -> Mapping[str, Any]:
@@ -99,6 +105,8 @@ class Reason:
         text: What to say instead of the exception's own words, or where there is none.
         traceback: Formatted, or empty.
         first_failed_at: When the first attempt failed, where known.
+        frames: Copied traceback of the error, for one that lost its own on the way.
+        fingerprint: As the process that ran the body made it.
     """
 
     kind: Kind
@@ -106,6 +114,8 @@ class Reason:
     text: str = ""
     traceback: str = ""
     first_failed_at: datetime | None = None
+    frames: Any = None
+    fingerprint: Fingerprint | None = None
 
 
 def reason_of(info: ExceptionInfo, fallback: Kind) -> Reason:
@@ -117,7 +127,14 @@ def reason_of(info: ExceptionInfo, fallback: Kind) -> Reason:
     kind = next((kind for cls, kind in _KINDS_BY_TYPE if isinstance(error, cls)), None)
     if kind is None or (marked and marked[0] is Kind.PUBLISH_FAILED):
         kind = marked[0] if marked else fallback
-    return Reason(kind, error, traceback=_text(info.traceback), first_failed_at=marked[1] if marked else None)
+    return Reason(
+        kind,
+        error,
+        traceback=_text(info.traceback),
+        first_failed_at=marked[1] if marked else None,
+        frames=info.tb,
+        fingerprint=attached_to(info),
+    )
 
 
 def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter:
@@ -145,6 +162,8 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
         first_failed_at=reason.first_failed_at or now,
         worker=delivery.worker,
         payload=payload_of(delivery.message),
+        fingerprint=fingerprint_for(delivery, reason),
+        release=delivery.release,
     )
 
 
@@ -166,15 +185,6 @@ def payload_of(message: Any) -> Payload:
         headers=json_safe(headers),
         properties=json_safe({name: properties[name] for name in _KEPT_PROPERTIES if properties.get(name) is not None}),
     )
-
-
-def type_name(error: BaseException) -> str:
-    """The qualified name of an error's type, also of one that could not be pickled."""
-    if isinstance(error, UnpickleableExceptionWrapper):
-        return f"{error.exc_module}.{error.exc_cls_name}"
-    if isinstance(error, TaskAborted):
-        return error.original_type
-    return qualified_name(type(error))
 
 
 def cut(text: str, limit: int) -> str:

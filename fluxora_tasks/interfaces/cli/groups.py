@@ -9,6 +9,8 @@ from typing import Any
 import click
 from rich.table import Table
 
+from fluxora_tasks.deadletter.fingerprint import Fingerprint
+from fluxora_tasks.deadletter.grouping import explain
 from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.acting import actor_of
 from fluxora_tasks.interfaces.cli.application import extension
@@ -42,9 +44,8 @@ def show(ctx: click.Context, *, group_id: str, as_json: bool) -> None:
         click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
     click.echo()
     click.secho("Why this group", bold=True)
-    click.echo(f"decided by: {printable(group.step)} (rules of version {group.fingerprint_version})")
-    for part in group.parts:
-        click.echo(f"  {printable(part)}")
+    for label, text in explain(Fingerprint(group.step, tuple(group.parts), group.fingerprint_version)):
+        click.echo(f"  {printable(label)}: {printable(text)}")
 
 
 def set_state(

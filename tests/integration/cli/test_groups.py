@@ -48,7 +48,7 @@ def test_groups_are_listed_and_explained(program: str, environment: dict[str, st
     assert "\\u202e" in text
     assert "\x1b" not in text
     shown = run(program, "groups", "show", PARSE.group_id[:6], environment=environment).out
-    assert "at=demand.ingest:parse" in shown
+    assert "Raised in: demand.ingest:parse" in shown
     assert "2 pending" in shown
 
 
