@@ -17,13 +17,13 @@ from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
 from fluxora_tasks.ledger import groups, trail
-from fluxora_tasks.ledger.audits import audit_columns
+from fluxora_tasks.ledger.audits import audit_columns, said_by
 from fluxora_tasks.ledger.fold import standing_columns
 from fluxora_tasks.ledger.ingest import STANDING, lock_items, standing_of
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, OutboxRow, ReplayItemRow, table_of
 from fluxora_tasks.ledger.outbox import event_columns
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
+from fluxora_tasks.ledger.rows import MESSAGE_LENGTH, storable
 from fluxora_tasks.ledger.search import payload_of
 from fluxora_tasks.ledger.standing import (
     OPEN,
@@ -329,9 +329,7 @@ def _item_columns(
         "previous_status": row.status,
         "operation_id": operation_id,
         "task_id": task_id,
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
     }
 
 
@@ -376,9 +374,7 @@ def _change(
     if written.rowcount != len(changes):
         raise ConflictError("a record was changed meanwhile; nothing was done, try again")
     texts = {
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
         "detail": by.detail if isinstance(by, _System) else "",
         "operation_id": operation_id,
     }

@@ -16,12 +16,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, func, select, true, tuple_, update
 
-from fluxora_tasks.ledger.audits import Columns, group_columns
+from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
 from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
 from fluxora_tasks.ledger.rows import (
     ID_LENGTH,
-    LABEL_LENGTH,
     MESSAGE_LENGTH,
     NAME_LENGTH,
     Entry,
@@ -159,22 +158,22 @@ def _shown(entry: Entry) -> Columns:
 
 def _count(connection: Connection, news: Mapping[str, GroupNews]) -> None:
     """Add what each group counts; what it shows follows its newest failure."""
-    moved = [{"group_id": key, **_steps(item)} for key, item in news.items()]
-    added = {name: getattr(_row, name) + bindparam(f"add_{name}") for name in (*_COUNTED, "failures")}
+    moved, told = [], []
+    for key, item in news.items():
+        counts = {f"add_{name}": item.counts[Status(name.upper())] for name in _COUNTED}
+        if item.newest is None:
+            moved.append({"group_id": key, **counts})
+        else:
+            shown = {f"new_{name}": value for name, value in _shown(item.newest).items()}
+            told.append({"group_id": key, **counts, "add_failures": item.failures, "first": item.first, **shown})
     if moved:
-        connection.execute(update(_row).where(_row.id == bindparam("group_id")).values(added), moved)
-    told = [
-        {"group_id": key, "first": item.first, **{f"new_{name}": value for name, value in _shown(item.newest).items()}}
-        for key, item in news.items()
-        if item.newest is not None
-    ]
+        connection.execute(_MOVE, moved)
     if told:
         connection.execute(_TELL, told)
 
 
-def _steps(news: GroupNews) -> Columns:
-    counts = {f"add_{name}": news.counts[Status(name.upper())] for name in _COUNTED}
-    return {**counts, "add_failures": news.failures}
+def _more(name: str) -> Any:
+    return getattr(_row, name) + bindparam(f"add_{name}")
 
 
 def _later(name: str) -> Any:
@@ -184,10 +183,12 @@ def _later(name: str) -> Any:
 
 
 _first: Final = bindparam("first", type_=_row.first_failed_at.type)
+_MOVE: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _more(name) for name in _COUNTED})
 _TELL: Final = (
     update(_row)
     .where(_row.id == bindparam("group_id"))
     .values(
+        **{name: _more(name) for name in (*_COUNTED, "failures")},
         first_failed_at=case((_first < _row.first_failed_at, _first), else_=_row.first_failed_at),
         **{name: _later(name) for name in ("last_failed_at", "kind", "task", "exception_type", "message")},
     )
@@ -220,14 +221,14 @@ def set_state(connection: Connection, ids: Sequence[str], state: str, by: Reques
     verdicts = [_state_verdict(group_id, rows.get(group_id), state) for group_id in ids]
     changed = [rows[verdict.id] for verdict in verdicts if verdict.outcome == "done"]
     if changed:
+        said = said_by(by)
         connection.execute(
             update(_row)
             .where(_row.id.in_([row.id for row in changed]))
-            .values(version=_row.version + 1, **_state_columns(state, by, now))
+            .values(version=_row.version + 1, state=state, state_at=now, actor=said["actor"], reason=said["reason"])
         )
         event = "reopened" if state == "open" else state
-        texts = {"actor": storable(by.name, LABEL_LENGTH), "source": by.source, "reason": _reason(by)}
-        write(connection, [group_columns(now, row.id, event, row.state, state, **texts) for row in changed])
+        write(connection, [group_columns(now, row.id, event, row.state, state, **said) for row in changed])
     return verdicts
 
 
@@ -268,11 +269,3 @@ def starting_with(connection: Connection, prefix: str) -> list[Group]:
 def _group_of(row: AnyRow) -> Group:
     columns = dict(row._mapping)
     return Group(**{**columns, "parts": [str(part) for part in json.loads(row.parts)]})
-
-
-def _state_columns(state: str, by: Requester, now: datetime) -> Columns:
-    return {"state": state, "state_at": now, "actor": storable(by.name, LABEL_LENGTH), "reason": _reason(by)}
-
-
-def _reason(by: Requester) -> str:
-    return storable(by.reason, MESSAGE_LENGTH)

@@ -39,7 +39,7 @@ KEPT_LAST: Final = 20
 
 _row = DeadLetterRow
 
-#: The columns ``standing_of`` reads.
+#: The columns ``standing_of`` reads, and the group that the record is counted in.
 STANDING: Final = (
     *(_row.status, _row.shown_key, _row.kind, _row.replay_no, _row.replays),
     *(_row.confirmed_no, _row.decided, _row.suspect, _row.conflict, _row.forgiven, _row.group_id),

@@ -173,7 +173,7 @@ class Group:
 class GroupPage:
     """One page of groups, newest failure first; as ``LetterPage``."""
 
-    groups: Sequence[Group]
+    items: Sequence[Group]
     total: int
     next: str | None
 

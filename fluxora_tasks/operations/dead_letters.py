@@ -10,13 +10,14 @@ from typing import Any, Final
 from kombu import Connection
 
 from fluxora_tasks.deadletter.envelope import Payload
-from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownDeadLetter
+from fluxora_tasks.errors import UnknownDeadLetter
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.ingest import KEPT_FIRST
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, Story, Verdict
 from fluxora_tasks.ledger.replay import PublishFailure, Replayer
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.operations.acting import by_id, check_actor, check_limit, only_one
 from fluxora_tasks.operations.records import (
     ActionResult,
     Actor,
@@ -27,10 +28,8 @@ from fluxora_tasks.operations.records import (
     Page,
 )
 
-#: Rows of a page, ids of a selection, shortest beginning of an id that is searched for.
-MOST_ROWS: Final = 1000
+#: Ids of a selection.
 MOST_SELECTED: Final = 10_000
-SHORTEST_PREFIX: Final = 4
 
 #: Bytes of a body up to which its arguments are shown.
 MOST_SHOWN: Final = 1024 * 1024
@@ -61,8 +60,7 @@ class DeadLetters:
         Raises:
             ConfigurationError: the filter, the limit or the cursor cannot be understood.
         """
-        if not 1 <= limit <= MOST_ROWS:
-            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        check_limit(limit)
         page = self._ledger.find(parse(filter), limit=limit, cursor=cursor)
         return Page([_summary(letter) for letter in page.letters], page.total, page.next)
 
@@ -138,15 +136,14 @@ class DeadLetters:
         act: Callable[[Sequence[str]], Sequence[ActionResult]],
     ) -> Sequence[ActionResult]:
         """Act on the records in chunks; ids that lead to none are answered in their place."""
-        if not actor.name.strip() or not actor.reason.strip():
-            raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
-        found = {given: self._found(given) for given in dict.fromkeys(ids)}
-        known = list(dict.fromkeys(item for item in found.values() if isinstance(item, str)))
-        answers: dict[str, ActionResult] = {}
-        for start in range(0, len(known), size):
-            answers |= {result.id: result for result in act(known[start : start + size])}
-        ordered = [answers[item] if isinstance(item, str) else item for item in found.values()]
-        return list({result.id: result for result in ordered}.values())
+        check_actor(actor)
+
+        def in_chunks(known: Sequence[str]) -> Sequence[ActionResult]:
+            chunks = (known[start : start + size] for start in range(0, len(known), size))
+            return [result for chunk in chunks for result in act(chunk)]
+
+        # whole ids are looked up by the action itself
+        return by_id(ids, lambda given: given if len(given) >= _WHOLE_ID else self._whole_id(given), in_chunks)
 
     def _replay_chunk(self, replayer: Replayer, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         verdicts = self._ledger.claim(ids, actor)
@@ -166,26 +163,8 @@ class DeadLetters:
         detail = f"{result.detail}; if it fails, the record is quarantined as FAILED"
         return ActionResult(result.id, result.outcome, result.status, detail)
 
-    def _found(self, given: str) -> str | ActionResult:
-        """The whole id, or why there is none; whole ones are looked up by the action itself."""
-        if len(given) >= _WHOLE_ID:
-            return given
-        try:
-            return self._whole_id(given)
-        except UnknownDeadLetter as exc:
-            return ActionResult(given, "unknown", None, str(exc))
-        except RefusedError as exc:
-            return ActionResult(given, "refused", None, str(exc))
-
     def _whole_id(self, given: str) -> str:
-        found = self._ledger.ids_starting_with(given) if len(given) >= SHORTEST_PREFIX else []
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise RefusedError(f"several dead letters have an id that begins with {given!r}; give more of it")
-        if len(given) < SHORTEST_PREFIX:
-            raise RefusedError(f"{given!r} is too short; give at least {SHORTEST_PREFIX} characters of the id")
-        raise UnknownDeadLetter(given)
+        return only_one(given, self._ledger.ids_starting_with, "dead letters", UnknownDeadLetter)
 
 
 def _summary(letter: Letter) -> DeadLetterSummary:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownGroup
+from fluxora_tasks.errors import ConfigurationError, UnknownGroup
 from fluxora_tasks.ledger.groups import STATES
 from fluxora_tasks.ledger.records import Group, GroupPage
 from fluxora_tasks.ledger.repository import Ledger
-from fluxora_tasks.operations.dead_letters import MOST_ROWS, SHORTEST_PREFIX
+from fluxora_tasks.operations.acting import by_id, check_actor, check_limit, only_one
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 #: In the order of their lives.
@@ -35,8 +35,7 @@ class Groups:
         unknown = sorted(set(states) - set(ALL_STATES))
         if unknown:
             raise ConfigurationError(f"no group is ever {unknown[0]!r}; states are {', '.join(ALL_STATES)}")
-        if not 1 <= limit <= MOST_ROWS:
-            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        check_limit(limit)
         return self._ledger.groups(states, limit=limit, cursor=cursor)
 
     def get(self, id: str) -> Group:
@@ -46,14 +45,7 @@ class Groups:
             UnknownGroup: none begins so.
             RefusedError: several do, or the beginning is too short.
         """
-        if len(id) < SHORTEST_PREFIX:
-            raise RefusedError(f"{id!r} is too short; give at least {SHORTEST_PREFIX} characters of the id")
-        found = self._ledger.groups_starting_with(id)
-        if not found:
-            raise UnknownGroup(id)
-        if len(found) > 1:
-            raise RefusedError(f"several groups have an id that begins with {id!r}; give more of it")
-        return found[0]
+        return only_one(id, self._ledger.groups_starting_with, "groups", UnknownGroup)
 
     def set_state(self, ids: Sequence[str], state: str, actor: Actor) -> Sequence[ActionResult]:
         """Say that groups are acknowledged, ignored, resolved or open again; one result per group.
@@ -63,19 +55,10 @@ class Groups:
         """
         if state not in STATES:
             raise ConfigurationError(f"nobody can make a group {state!r}; only {', '.join(STATES)}")
-        if not actor.name.strip() or not actor.reason.strip():
-            raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
-        found = {given: self._whole_id(given) for given in dict.fromkeys(ids)}
-        known = list(dict.fromkeys(item for item in found.values() if isinstance(item, str)))
-        verdicts = self._ledger.set_group_state(known, state, actor)
-        answers = {one.id: ActionResult(one.id, one.outcome, one.status, one.detail) for one in verdicts}
-        ordered = [answers[item] if isinstance(item, str) else item for item in found.values()]
-        return list({result.id: result for result in ordered}.values())
+        check_actor(actor)
 
-    def _whole_id(self, given: str) -> str | ActionResult:
-        try:
-            return self.get(given).id
-        except UnknownGroup as exc:
-            return ActionResult(given, "unknown", None, str(exc))
-        except RefusedError as exc:
-            return ActionResult(given, "refused", None, str(exc))
+        def act(known: Sequence[str]) -> Sequence[ActionResult]:
+            verdicts = self._ledger.set_group_state(known, state, actor)
+            return [ActionResult(one.id, one.outcome, one.status, one.detail) for one in verdicts]
+
+        return by_id(ids, lambda given: self.get(given).id, act)

@@ -9,7 +9,7 @@ from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.records import TrailEntry
 from fluxora_tasks.ledger.repository import Ledger
-from fluxora_tasks.operations.dead_letters import MOST_ROWS
+from fluxora_tasks.operations.acting import check_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,7 @@ class Trail:
         Raises:
             ConfigurationError: the limit or the cursor cannot be understood.
         """
-        if not 1 <= limit <= MOST_ROWS:
-            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        check_limit(limit)
         if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
             raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one")
         before = None if cursor is None else int(cursor)

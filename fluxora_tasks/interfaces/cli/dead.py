@@ -19,7 +19,14 @@ from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_cod
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.interfaces.cli.listing import print_items, print_page
-from fluxora_tasks.interfaces.cli.output import document, print_document, printable, time_text
+from fluxora_tasks.interfaces.cli.output import (
+    document,
+    print_document,
+    print_fields,
+    print_title,
+    printable,
+    time_text,
+)
 from fluxora_tasks.interfaces.cli.waiting import Waiting, outcomes
 from fluxora_tasks.operations.context import open_dead_letters
 from fluxora_tasks.operations.dead_letters import DeadLetters
@@ -59,10 +66,10 @@ def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
     if as_json:
         print_document(detail_document(detail))
         return
-    _print_fields(detail)
+    print_fields(_fields(detail))
     _print_block("Arguments", _arguments_text(detail))
     _print_block("Traceback", detail.traceback.strip() or "none")
-    _print_title("History")
+    print_title("History")
     console = tables.console(no_color=no_color(ctx))
     tables.print_table(console, tables.history(detail.history))
 
@@ -237,9 +244,9 @@ def _entry_document(entry: HistoryEntry) -> dict[str, Any]:
     return asdict(entry) | {"at": time_text(entry.at)}
 
 
-def _print_fields(detail: DeadLetterDetail) -> None:
+def _fields(detail: DeadLetterDetail) -> list[tuple[str, str]]:
     item = detail.summary
-    for name, value in (
+    return [
         ("Id", item.id),
         ("Status", item.status),
         ("Task", f"{item.task or '-'} ({item.task_id or 'no id'})"),
@@ -248,26 +255,17 @@ def _print_fields(detail: DeadLetterDetail) -> None:
         ("Queue", item.queue),
         ("Attempts", str(item.attempts)),
         ("Replays", str(item.replays)),
-        (
-            "Failed",
-            f"first {tables.seconds(item.first_failed_at)}, last {tables.seconds(item.last_failed_at)} UTC",
-        ),
+        ("Failed", tables.first_and_last(item)),
         ("Worker", detail.worker or "-"),
         (
             "Message",
             f"{detail.message_id or '-'}, {item.size} bytes, {detail.content_type or 'no content type'}",
         ),
-    ):
-        click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
-
-
-def _print_title(title: str) -> None:
-    click.echo()
-    click.secho(title, bold=True)
+    ]
 
 
 def _print_block(title: str, text: str) -> None:
-    _print_title(title)
+    print_title(title)
     click.echo(printable(text[:_SHOWN]))
     if len(text) > _SHOWN:
         click.echo(f"… {len(text) - _SHOWN} more characters; --json shows all")

@@ -143,6 +143,17 @@ _filter_option = click.option(
 )
 
 
+def paged(function: _F) -> _F:
+    """Which page of a list."""
+    for decorate in (
+        json_option,
+        click.option("--cursor", metavar="C", help="Where the page before this one ended."),
+        click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page."),
+    ):
+        function = decorate(function)
+    return function
+
+
 def acting(function: _F) -> _F:
     """Who does it and why, of every command that changes something."""
     for decorate in (
@@ -179,9 +190,7 @@ def dead() -> None:
 
 @dead.command("list", cls=Command, epilog=EXIT_CODES)
 @_filter_option
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
-@json_option
+@paged
 @click.pass_context
 def dead_list(ctx: click.Context, filter_text: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
     """List dead letters, newest failure first."""
@@ -301,9 +310,7 @@ def _asking(function: _F) -> _F:
 
 @audit.command("list", cls=Command, epilog=EXIT_CODES)
 @_asking
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
-@json_option
+@paged
 @click.pass_context
 def audit_list(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """List changes of dead letters, groups and operations, newest first."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, acting, json_option, run
+from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, acting, json_option, paged, run
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
@@ -27,9 +27,7 @@ def groups() -> None:
     metavar="STATE",
     help="open, acknowledged, ignored, resolved or regressed; may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
-@json_option
+@paged
 @click.pass_context
 def groups_list(ctx: click.Context, states: tuple[str, ...], limit: int, cursor: str | None, as_json: bool) -> None:
     """List groups, newest failure first."""

@@ -14,8 +14,16 @@ from fluxora_tasks.deadletter.grouping import explain
 from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.acting import actor_of
 from fluxora_tasks.interfaces.cli.application import extension
-from fluxora_tasks.interfaces.cli.listing import Listed, finish, print_page
-from fluxora_tasks.interfaces.cli.output import age, one_line, print_document, printable, time_text
+from fluxora_tasks.interfaces.cli.listing import finish, print_page
+from fluxora_tasks.interfaces.cli.output import (
+    age,
+    one_line,
+    print_document,
+    print_fields,
+    print_title,
+    printable,
+    time_text,
+)
 from fluxora_tasks.ledger.records import Group
 from fluxora_tasks.operations.context import open_groups
 from fluxora_tasks.operations.groups import Groups
@@ -26,9 +34,9 @@ def list_page(ctx: click.Context, *, states: tuple[str, ...], limit: int, cursor
     page = open_operations(ctx).list(states, limit=limit, cursor=cursor)
     print_page(
         ctx,
-        Listed(page.groups, page.total, page.next),
+        page,
         document=group_document,
-        table=lambda _console: _table(page.groups, datetime.now(UTC)),
+        table=lambda _console: _table(page.items, datetime.now(UTC)),
         nothing="No group matches." if states or cursor else "No groups.",
         as_json=as_json,
     )
@@ -40,10 +48,8 @@ def show(ctx: click.Context, *, group_id: str, as_json: bool) -> None:
     if as_json:
         print_document(group_document(group))
         return
-    for name, value in _fields(group):
-        click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
-    click.echo()
-    click.secho("Why this group", bold=True)
+    print_fields(_fields(group))
+    print_title("Why this group")
     for label, text in explain(Fingerprint(group.step, tuple(group.parts), group.fingerprint_version)):
         click.echo(f"  {printable(label)}: {printable(text)}")
 
@@ -77,8 +83,7 @@ def _table(groups: Any, now: datetime) -> Table:
 
 
 def _error(group: Group) -> str:
-    name = group.exception_type.rpartition(".")[2] or group.kind
-    return one_line(f"{group.task or '-'}: {name}: {group.message}", 200)
+    return one_line(f"{group.task or '-'}: {tables.error_line(group)}", 200)
 
 
 def _fields(group: Group) -> list[tuple[str, str]]:
@@ -91,8 +96,5 @@ def _fields(group: Group) -> list[tuple[str, str]]:
         ("Task", group.task or "-"),
         ("Records", ", ".join(f"{getattr(group, name)} {name}" for name in statuses if getattr(group, name)) or "none"),
         ("Failures", f"{group.failures}" + (f", {group.regressions} regressions" if group.regressions else "")),
-        (
-            "Failed",
-            f"first {tables.seconds(group.first_failed_at)}, last {tables.seconds(group.last_failed_at)} UTC",
-        ),
+        ("Failed", tables.first_and_last(group)),
     ]

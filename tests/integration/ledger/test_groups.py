@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -163,8 +164,6 @@ def test_every_change_leaves_one_event(ledger: Ledger, engine: Engine) -> None:
 
 def test_recorders_may_compete_for_a_group(ledger: Ledger, engine: Engine) -> None:
     """Several transactions at once lose no count and wait for each other without a deadlock."""
-    from concurrent.futures import ThreadPoolExecutor
-
     batches = [
         [alike(f"m{worker}-{n}", of=(HERE, THERE)[n % 2], run=f"{worker}-{n}", at=n) for n in range(40)]
         for worker in range(6)
