@@ -16,8 +16,8 @@ from fluxora_tasks.deadletter.grouping.parameters import LONGEST, parameterise
 #: What texts are made of that patterns might trip over.
 _PIECES = st.sampled_from(
     ["'", '"', "`", "“", "”", "\\", "/", "//", "://", ":", "::", ".", "@", "-", "+", " ", "\n", "<", ">", "(", ")",
-     "0x", "deadbeef", "a", "é", "1", "12", "٣", "1e5", "jan", "mon ", "datetime.date(", "10:00:00", "2026-11-23", "\x1f",
-     "<int>", "\ud800"]
+     "0x", "deadbeef", "a", "é", "1", "12", "٣", "1e5", "jan", "mon ", "datetime.date(", "10:00:00", "2026-11-23",
+     "\x1f", "<int>", "\ud800"]
 )  # fmt: skip
 _TEXTS = st.text() | st.lists(_PIECES, max_size=80).map("".join)
 
