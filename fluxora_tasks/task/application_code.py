@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import site
 import sys
 import sysconfig
@@ -52,7 +53,7 @@ def is_application(module: str | None, file: str, own: str = "") -> bool:
 
     Args:
         module: Its name; ``None`` for code that is executed without a module.
-        file: Where its code says it comes from; asked where the module is not loaded.
+        file: Where its code says it comes from; ``<string>`` and the like for what is made while running.
         own: Likewise, as in ``frame_of``.
     """
     if not module:
@@ -60,7 +61,7 @@ def is_application(module: str | None, file: str, own: str = "") -> bool:
     package = module.partition(".")[0]
     if package in _FRAMEWORK:
         return False
-    return package == own or not _is_library(_origin_of(module) or file)
+    return package == own or not _is_library(file if os.path.isabs(file) else _origin_of(module) or file)
 
 
 def _origin_of(module: str) -> str:
