@@ -264,6 +264,11 @@ class Ledger:
         with writing(self._engine) as connection:
             return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
 
+    def reveal(self, dead_id: str, by: Requester) -> Payload | None:
+        """The message of a record as it was received; who asked stands in the audit before it is handed out."""
+        with writing(self._engine) as connection:
+            return claims.reveal(connection, dead_id, by, now=self._clock.now())
+
     def set_group_state(self, ids: Sequence[str], state: str, by: Requester) -> list[Verdict]:
         """Say of groups that they are acknowledged, ignored, resolved or open again."""
         with writing(self._engine) as connection:

@@ -23,6 +23,7 @@ from fluxora_tasks.operations.records import (
     DeadLetterDetail,
     DeadLetterSummary,
     HistoryEntry,
+    Original,
     Outcome,
     Page,
 )
@@ -77,6 +78,22 @@ class DeadLetters:
         if story is None:
             raise UnknownDeadLetter(id)
         return _detail(story)
+
+    def reveal(self, id: str, actor: Actor) -> Original:
+        """The message of a record as it was received; the audit says who asked, and why.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            UnknownDeadLetter: no id begins so.
+            RefusedError: several do, or the beginning is too short.
+        """
+        _check_actor(actor)
+        dead_id = self._whole_id(id)
+        payload = self._ledger.reveal(dead_id, actor)
+        if payload is None:
+            raise UnknownDeadLetter(id)
+        kinds = (payload.content_type, payload.content_encoding)
+        return Original(dead_id, payload.body, *kinds, dict(payload.headers), dict(payload.properties))
 
     def select(self, filter: str, status: str = "PENDING") -> Sequence[str]:
         """Ids an action may take, oldest failure first, at most 10,000.
@@ -138,8 +155,7 @@ class DeadLetters:
         act: Callable[[Sequence[str]], Sequence[ActionResult]],
     ) -> Sequence[ActionResult]:
         """Act on the records in chunks; ids that lead to none are answered in their place."""
-        if not actor.name.strip() or not actor.reason.strip():
-            raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
+        _check_actor(actor)
         found = {given: self._found(given) for given in dict.fromkeys(ids)}
         known = list(dict.fromkeys(item for item in found.values() if isinstance(item, str)))
         answers: dict[str, ActionResult] = {}
@@ -186,6 +202,11 @@ class DeadLetters:
         if len(given) < SHORTEST_PREFIX:
             raise RefusedError(f"{given!r} is too short; give at least {SHORTEST_PREFIX} characters of the id")
         raise UnknownDeadLetter(given)
+
+
+def _check_actor(actor: Actor) -> None:
+    if not actor.name.strip() or not actor.reason.strip():
+        raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
 
 
 def _summary(letter: Letter) -> DeadLetterSummary:
