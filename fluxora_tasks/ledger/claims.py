@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
+from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
@@ -217,6 +218,21 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
             [{"item_id": item["id"], "fresh_id": item["publish_id"]} for item in fresh],
         )
     return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
+
+
+def reveal(connection: Connection, dead_id: str, by: Requester, *, now: datetime) -> Payload | None:
+    """The sealed original of a record, after an audit row says who looked at it and why; ``None``: no such record."""
+    row = _locked(connection, [dead_id], *_VERSIONED, *_MESSAGE).get(dead_id)
+    if row is None:
+        return None
+    standing = standing_of(row)
+    texts = {
+        "actor": storable(by.name, LABEL_LENGTH),
+        "source": by.source,
+        "reason": storable(by.reason, MESSAGE_LENGTH),
+    }
+    trail.write(connection, [audit_columns(now, dead_id, "revealed", standing.status, standing, **texts)])
+    return payload_of(row)
 
 
 def flag_unconfirmed(connection: Connection, *, before: datetime, now: datetime) -> int:

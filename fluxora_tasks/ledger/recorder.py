@@ -12,23 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from kombu import Connection, Queue
 
-from fluxora_tasks.clock import Clock, SystemClock
-from fluxora_tasks.deadletter.envelope import (
-    CONTENT_TYPES,
-    DeadLetter,
-    Note,
-    Payload,
-    decode,
-)
-from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, fingerprint_of_letter
+from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
-from fluxora_tasks.ledger.native import broker_dead_letter
+from fluxora_tasks.ledger.reading import NoteReader
 from fluxora_tasks.ledger.redis_intake import RedisIntake, is_served
 from fluxora_tasks.ledger.replay import Replayer
 from fluxora_tasks.ledger.repository import Ledger
@@ -84,8 +76,7 @@ class Recorder:
         sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again, silent
             ones are noted, successes count that came before their record, and what was kept long enough is dropped.
         care: What the sweep looks for.
-        clock: Time of death of messages that do not tell theirs.
-        grouping: For dead letters without a fingerprint: the broker's own, and those of older workers.
+        reader: Of raw messages.
     """
 
     def __init__(
@@ -100,8 +91,7 @@ class Recorder:
         sweep: Callable[[], object] | None = None,
         sweep_every: float = 5.0,
         care: Care | None = None,
-        clock: Clock | None = None,
-        grouping: Grouping = BUILT_IN,
+        reader: NoteReader | None = None,
     ) -> None:
         self._template, self._queue, self._ledger = connection, queue, ledger
         self._batch, self._linger = batch, linger
@@ -110,8 +100,7 @@ class Recorder:
         self._sweep_every = sweep_every
         self._care = care or Care()
         self._next_purge = 0.0
-        self._clock = clock or SystemClock()
-        self._grouping = grouping
+        self._reader = reader or NoteReader()
         self._next_sweep = 0.0
         self._broker = _Part("broker")
         self._store = _Part("ledger")
@@ -202,28 +191,10 @@ class Recorder:
     def _read(self, payload: Payload) -> _Read:
         """What a raw message says."""
         try:
-            return self._note_of(payload)
+            return self._reader.read(payload)
         except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it is kept and stops no other
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
             return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
-
-    def _note_of(self, payload: Payload) -> Note:
-        if payload.content_type not in CONTENT_TYPES.values():
-            letter = broker_dead_letter(payload, now=self._clock.now())
-            if letter is not None:
-                return self._grouped(letter)
-        note = decode(payload.content_type, payload.body)
-        return self._grouped(note) if isinstance(note, DeadLetter) else note
-
-    def _grouped(self, letter: DeadLetter) -> DeadLetter:
-        """The letter with a fingerprint; as it is, where making one fails."""
-        if letter.fingerprint is not None:
-            return letter
-        try:
-            return replace(letter, fingerprint=fingerprint_of_letter(letter, self._grouping))
-        except Exception:
-            logger.exception("recorder.ungrouped kind=%s", letter.kind)
-            return letter
 
     def _sweep_when_due(self) -> None:
         now = time.monotonic()

@@ -133,6 +133,24 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedImport:
+    """A raw message of the dead-letter queue that could not become a record.
+
+    Attributes:
+        seq: Its number.
+        seen: How often it came.
+        error: Why, when it was tried last.
+    """
+
+    seq: int
+    at: datetime
+    seen: int
+    size: int
+    content_type: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Failures with one fingerprint.
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import auditing, claims, early, groups, search
+from fluxora_tasks.ledger import auditing, claims, early, groups, parking, search
 from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
-from fluxora_tasks.ledger.models import AuditEventRow, FailedImportRow, OutboxRow
-from fluxora_tasks.ledger.records import Claim, Group, GroupPage, LetterPage, Requester, Story, TrailEntry, Verdict
+from fluxora_tasks.ledger.models import AuditEventRow, OutboxRow
+from fluxora_tasks.ledger.records import (
+    Claim,
+    FailedImport,
+    Group,
+    GroupPage,
+    LetterPage,
+    Requester,
+    Story,
+    TrailEntry,
+    Verdict,
+)
 from fluxora_tasks.ledger.retention import (
     Purged,
     Retention,
@@ -30,13 +37,9 @@ from fluxora_tasks.ledger.retention import (
     purge_tombstones,
 )
 from fluxora_tasks.ledger.rows import (
-    LABEL_LENGTH,
-    MESSAGE_LENGTH,
     UnstorableNote,
-    as_json,
     check_letter,
     check_outcome,
-    storable,
 )
 from fluxora_tasks.ledger.standing import Status
 
@@ -103,12 +106,48 @@ class Ledger:
             LedgerUnavailable: it is not kept.
         """
         with writing(self._engine) as connection:
-            row = FailedImportRow
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            statement = dialect.insert(row).on_conflict_do_update(
-                index_elements=[row.digest], set_={"seen": row.seen + 1}
-            )
-            connection.execute(statement, self._parked_columns(payload, error))
+            parking.park(connection, payload, error, self._clock.now())
+
+    def try_import(self, seq: int, read: Callable[[Payload], Note]) -> str | None:
+        """Make a record of a parked message after all.
+
+        Args:
+            read: What the message says; raises where it says nothing.
+
+        Returns:
+            Why that failed, or ``None``; then it is parked no more.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        with reading(self._engine) as connection:
+            payload = parking.payload(connection, seq)
+        if payload is None:
+            return "no message of this number is parked"
+        error = self._imported(payload, read)
+        with writing(self._engine) as connection:
+            if error is None:
+                parking.forget(connection, seq)
+            else:
+                parking.failed_again(connection, seq, error)
+        return error
+
+    def _imported(self, payload: Payload, read: Callable[[Payload], Note]) -> str | None:
+        try:
+            note = read(payload)
+            _check(note)
+            with writing(self._engine) as connection:
+                ingest(connection, [note], now=self._clock.now(), cap=self._cap)
+        except LedgerUnavailable:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it stays parked
+            return f"{type(exc).__name__}: {exc}"
+        return None
+
+    def failed_imports(self, *, after: int = 0, limit: int = 50) -> Sequence[FailedImport]:
+        """Parked messages, oldest first, after number ``after``."""
+        with reading(self._engine) as connection:
+            return parking.page(connection, after=after, limit=limit)
 
     # -------------------------------------------------------------------------------------------- ask
 
@@ -154,7 +193,7 @@ class Ledger:
     def failed_import_count(self) -> int:
         """Messages that could not become a record."""
         with reading(self._engine) as connection:
-            return search.failed_import_count(connection)
+            return parking.count(connection)
 
     def groups(self, states: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> GroupPage:
         """One page of groups in these states, newest failure first.
@@ -225,6 +264,11 @@ class Ledger:
         with writing(self._engine) as connection:
             return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
 
+    def reveal(self, dead_id: str, by: Requester) -> Payload | None:
+        """The message of a record as it was received; who asked stands in the audit before it is handed out."""
+        with writing(self._engine) as connection:
+            return claims.reveal(connection, dead_id, by, now=self._clock.now())
+
     def set_group_state(self, ids: Sequence[str], state: str, by: Requester) -> list[Verdict]:
         """Say of groups that they are acknowledged, ignored, resolved or open again."""
         with writing(self._engine) as connection:
@@ -289,21 +333,6 @@ class Ledger:
         self.park(Payload(body, content_type_of(note), "utf-8"), error)
         return IngestReport(parked=1)
 
-    def _parked_columns(self, payload: Payload, error: str) -> dict[str, Any]:
-        headers, properties = _json_or_nothing(payload.headers), _json_or_nothing(payload.properties)
-        return {
-            "digest": _digest(payload),
-            "at": self._clock.now(),
-            "seen": 1,
-            "size": len(payload.body),
-            "content_type": storable(payload.content_type or "", LABEL_LENGTH) or None,
-            "content_encoding": storable(payload.content_encoding or "", LABEL_LENGTH) or None,
-            "error": storable(error, MESSAGE_LENGTH),
-            "headers": headers,
-            "properties": properties,
-            "body": payload.body,
-        }
-
 
 _Drop = Callable[[Connection, datetime, datetime], Purged]
 
@@ -341,18 +370,3 @@ def _check(note: Note) -> None:
         check_letter(note)
     else:
         check_outcome(note)
-
-
-def _json_or_nothing(value: Any) -> str:
-    try:
-        return as_json(value)
-    except UnstorableNote:
-        return "{}"
-
-
-def _digest(payload: Payload) -> str:
-    """The same for a message and its redelivery, which differ in where and how often they were delivered."""
-    headers = {name: value for name, value in payload.headers.items() if name != "redelivered"}
-    properties = {name: value for name, value in payload.properties.items() if name != "delivery_info"}
-    label = json.dumps([payload.content_type, _json_or_nothing(headers), _json_or_nothing(properties)])
-    return hashlib.sha256(label.encode() + b"\x00" + payload.body).hexdigest()

@@ -21,7 +21,6 @@ from fluxora_tasks.ledger.models import (
     AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
-    FailedImportRow,
     ReplayItemRow,
     TombstoneRow,
 )
@@ -112,11 +111,6 @@ def status_counts(connection: Connection) -> dict[str, int]:
     """Records per status; every status is named."""
     found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
     return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
-
-
-def failed_import_count(connection: Connection) -> int:
-    """Raw messages that could not become a record."""
-    return int(connection.execute(select(func.coalesce(func.sum(FailedImportRow.seen), 0))).scalar_one())
 
 
 def story(connection: Connection, dead_id: str) -> Story | None:

@@ -24,6 +24,7 @@ from fluxora_tasks.operations.records import (
     DeadLetterDetail,
     DeadLetterSummary,
     HistoryEntry,
+    Original,
     Outcome,
     Page,
 )
@@ -75,6 +76,22 @@ class DeadLetters:
         if story is None:
             raise UnknownDeadLetter(id)
         return _detail(story)
+
+    def reveal(self, id: str, actor: Actor) -> Original:
+        """The message of a record as it was received; the audit says who asked, and why.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            UnknownDeadLetter: no id begins so.
+            RefusedError: several do, or the beginning is too short.
+        """
+        check_actor(actor)
+        dead_id = self._whole_id(id)
+        payload = self._ledger.reveal(dead_id, actor)
+        if payload is None:
+            raise UnknownDeadLetter(id)
+        kinds = (payload.content_type, payload.content_encoding)
+        return Original(dead_id, payload.body, *kinds, dict(payload.headers), dict(payload.properties))
 
     def select(self, filter: str, status: str = "PENDING") -> Sequence[str]:
         """Ids an action may take, oldest failure first, at most 10,000.

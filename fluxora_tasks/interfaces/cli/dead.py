@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -36,6 +38,7 @@ from fluxora_tasks.operations.records import (
     DeadLetterDetail,
     DeadLetterSummary,
     HistoryEntry,
+    Original,
 )
 
 #: Length of a whole id; anything shorter is taken for its beginning.
@@ -107,6 +110,50 @@ def release(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
     operations = open_operations(ctx)
     results = _act(ctx, operations, operations.release, as_json=as_json, status="FAILED", **chosen)
     _finish(ctx, results, as_json=as_json)
+
+
+def reveal(
+    ctx: click.Context, *, dead_id: str, raw: bool, reason: str | None, actor: str | None, as_json: bool
+) -> None:
+    """The message of a dead letter as it was received."""
+    if raw and sys.stdout.isatty():
+        raise click.UsageError("--raw may hold anything, which a terminal would obey: send it to a file", ctx)
+    original = open_operations(ctx).reveal(dead_id, actor_of(ctx, actor=actor, reason=reason, as_json=as_json))
+    if raw:
+        sys.stdout.buffer.write(original.body)
+    elif as_json:
+        print_document(original_document(original))
+    else:
+        _print_original(original)
+
+
+def original_document(original: Original) -> dict[str, Any]:
+    """A message as received; its keys are public. A body that is no text stands in base64."""
+    return {
+        "id": original.id,
+        "content_type": original.content_type,
+        "content_encoding": original.content_encoding,
+        "headers": original.headers,
+        "properties": original.properties,
+        **_body_fields(original.body),
+    }
+
+
+def _body_fields(body: bytes) -> dict[str, str]:
+    try:
+        return {"body": body.decode("utf-8"), "body_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(body).decode("ascii"), "body_encoding": "base64"}
+
+
+def _print_original(original: Original) -> None:
+    kind = original.content_type or "no content type"
+    click.echo(f"{click.style('Id', bold=True)}  {original.id}, {len(original.body)} bytes, {printable(kind)}")
+    for title, values in (("Headers", original.headers), ("Properties", original.properties)):
+        print_title(title)
+        click.echo("\n".join(f"{printable(name)}: {document(value)}" for name, value in values.items()) or "none")
+    fields = _body_fields(original.body)
+    _print_block("Body" if fields["body_encoding"] == "utf-8" else "Body, in base64", fields["body"])
 
 
 def open_operations(ctx: click.Context) -> DeadLetters:

@@ -241,6 +241,19 @@ def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     run(ctx, "dead:discard", as_json=as_json, **options)
 
 
+@dead.command("reveal", cls=Command, epilog=EXIT_CODES)
+@click.argument("dead_id", metavar="ID")
+@click.option("--raw", is_flag=True, help="The bytes of the body, and nothing else.")
+@acting
+@click.pass_context
+def dead_reveal(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Show the message of a dead letter as it was received, with nothing hidden.
+
+    Who looked at it and why stands in the audit. A body is never loaded.
+    """
+    run(ctx, "dead:reveal", as_json=as_json, **options)
+
+
 @dead.command("restore", cls=Command, epilog=EXIT_CODES)
 @_action("Every DISCARDED dead letter.")
 @click.pass_context

@@ -18,6 +18,7 @@ from fluxora_tasks.deadletter.topology import dead_letter_queue, is_amqp, record
 from fluxora_tasks.install import Extension
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.ledger.database import open_engine, upgrade
+from fluxora_tasks.ledger.reading import NoteReader
 from fluxora_tasks.ledger.recorder import Care, Recorder
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.ledger.retention import Retention
@@ -64,7 +65,7 @@ def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
         batch=settings.recorder_batch,
         on_recorded=closing_journal(found),
         care=Care(settings.unconfirmed_after, retention_of(settings)),
-        grouping=found.grouping,
+        reader=NoteReader(found.grouping),
     )
 
 

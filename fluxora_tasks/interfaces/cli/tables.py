@@ -30,7 +30,7 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
-_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED", "WAITING", "FAILURES"})
+_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED", "WAITING", "FAILURES", "NUMBER", "BYTES"})
 
 #: Columns that are cut first where a terminal is too narrow.
 _YIELDING = frozenset({"ERROR", "DETAIL", "TASK", "CIRCUIT", "NAME", "TOGGLE", "OVERRIDE BY"})
