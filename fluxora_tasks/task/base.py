@@ -66,6 +66,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             the fallback gives the result. ``None``: the application's default.
         pause_queue: Whether the worker stops consuming from a queue while its only circuit is open.
         fallback: What gives the result where no attempt is left, or a circuit refuses.
+        strict_replay: ``True``: a replay waits where shared state cannot say whether it is the first copy of its
+            message; by default it runs, and its outcome says so.
         fingerprint: What a failure has in common with those like it, see below.
     """
 
@@ -83,6 +85,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     max_defer: ClassVar[float | timedelta | None] = None
     pause_queue: ClassVar[bool] = False
     fallback: ClassVar[FallbackStrategy | Step | None] = None
+    strict_replay: ClassVar[bool] = False
 
     classifier: ClassVar[Classifier] = classify
 
