@@ -31,6 +31,7 @@ from fluxora_tasks.task.fallback import REFUSED, TaskFallback, was_asked
 from fluxora_tasks.task.options import OPTIONS, check_options, check_together, policy_of
 from fluxora_tasks.task.outcome import Attempt, attempt_of, conclude, kind_of, mark
 from fluxora_tasks.task.parking import ParkingBackend
+from fluxora_tasks.task.results import original_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -264,7 +265,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         extension = getattr(self.app, "fluxora", None)
         try:
             if extension is not None:
-                extension.degraded_results.note(str(self.request.id), outcome.meta())
+                for task_id in filter(None, (str(self.request.id), original_id_of(self.request))):
+                    extension.degraded_results.note(task_id, outcome.meta())
         except Exception:
             logger.exception("marking a result as degraded failed")
         return outcome
