@@ -112,6 +112,16 @@ class TestCopies:
         bench.start(**headers)
         assert (len(bench.pool.runs), bench.extension.runtime.gate.asked) == (1, [])
 
+    def test_a_message_of_protocol_1_is_a_replay_too(self) -> None:
+        """Celery takes its headers from the body; ours stand on the message."""
+        bench = bench_with(Verdict.VOID)
+        request = bench.request(**REPLAY)
+        for name in REPLAY:
+            del request._request_dict[name]
+        with pytest.raises(TaskRevokedError):
+            request.execute_using_pool(bench.pool)
+        assert (bench.pool.runs, bench.settled) == ([], ["acknowledged"])
+
 
 class TestNobodyCanTell:
     """Shared state is away."""
