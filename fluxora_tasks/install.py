@@ -32,6 +32,7 @@ from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.task.degraded import DegradedResults
+from fluxora_tasks.task.results import store_under_original_ids
 from fluxora_tasks.transport.connection import DurableConnection
 from fluxora_tasks.transport.outgoing import Outgoing
 from fluxora_tasks.worker.books import Books
@@ -153,6 +154,7 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)
+    store_under_original_ids(app)
     if settings.redis_transport and app.amqp.Connection is Connection:
         app.amqp.Connection = DurableConnection
     _note_sends(app, extension)
