@@ -1,7 +1,7 @@
 """Which names are those of secrets: compared word by word (pure).
 
 ``apiKey``, ``API_KEY``, ``x-api-key`` and ``apikey`` are one name; ``author`` is not ``auth``, ``token_count`` is not a
-token.
+token, and ``tokens`` are more often counted or read than kept secret.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Final
 
 #: Names that are secret wherever they stand among the words of a name.
 SECRET_NAMES: Final = (
-    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "token", "tokens", "jwt",
-    "api key", "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "session", "sessionid", "credential",
-    "credentials", "creds", "private key", "access key", "secret key", "signing key", "encryption key", "otp", "totp",
-    "connection string", "card", "card number", "cvv", "cvc", "iban", "ssn", "social security", "pin",
+    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "token", "jwt",
+    "api tokens", "access tokens", "refresh tokens", "auth tokens", "api key", "apikey", "auth", "authorization",
+    "bearer", "cookie", "cookies", "session", "sessionid", "credential", "credentials", "creds", "private key",
+    "access key", "secret key", "signing key", "encryption key", "otp", "totp", "connection string", "card",
+    "card number", "cvv", "cvc", "iban", "ssn", "social security", "pin",
 )  # fmt: skip
 
 #: Stems that no other word has inside itself, and those that no other word ends with.
@@ -35,11 +36,6 @@ _ABOUT: Final = frozenset(
         "title", "total", "ttl", "type", "user", "version", "warning",
     }
 )  # fmt: skip
-
-#: ``max_tokens`` and its like are numbers.
-_COUNTED: Final = frozenset(
-    {"cached", "completion", "input", "max", "min", "n", "num", "number", "output", "prompt", "remaining", "total"}
-)
 
 #: Characters of a name that are looked at.
 _LONGEST: Final = 100
@@ -73,8 +69,8 @@ class SecretNames:
         self._allowed = {"".join(words_of(name)) for name in allowed}
         self._remembered = lru_cache(maxsize=4096)(self._decide)
 
-    def __contains__(self, name: str) -> bool:
-        return self._remembered(name[:_LONGEST])
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._remembered(name[:_LONGEST])
 
     def _decide(self, name: str) -> bool:
         words = words_of(name)
@@ -92,4 +88,4 @@ def _has_secret(words: Words, sequences: Collection[Words], runs: Collection[int
 
 
 def _is_about(words: Words) -> bool:
-    return len(words) > 1 and (words[-1] in _ABOUT or (words[-1] == "tokens" and words[0] in _COUNTED))
+    return len(words) > 1 and words[-1] in _ABOUT

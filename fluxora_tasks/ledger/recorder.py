@@ -25,6 +25,8 @@ from fluxora_tasks.deadletter.envelope import (
     Payload,
     decode,
 )
+from fluxora_tasks.deadletter.redaction import BUILT_IN, Redaction
+from fluxora_tasks.deadletter.view import with_view
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
 from fluxora_tasks.ledger.native import broker_dead_letter
@@ -64,6 +66,7 @@ class Recorder:
         sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again, and
             successes count that came before their record.
         clock: Time of death of messages that do not tell theirs.
+        redaction: What is hidden of messages that no worker of this library has looked at.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Recorder:
         sweep: Callable[[], object] | None = None,
         sweep_every: float = 5.0,
         clock: Clock | None = None,
+        redaction: Redaction = BUILT_IN,
     ) -> None:
         self._template, self._queue, self._ledger = connection, queue, ledger
         self._batch, self._linger = batch, linger
@@ -85,6 +89,7 @@ class Recorder:
         self._sweep = sweep or self._look_after
         self._sweep_every = sweep_every
         self._clock = clock or SystemClock()
+        self._redaction = redaction
         self._next_sweep = 0.0
         self._broker = _Part("broker")
         self._store = _Part("ledger")
@@ -175,10 +180,11 @@ class Recorder:
     def _read(self, payload: Payload) -> _Read:
         """What a raw message says."""
         try:
-            return self._note_of(payload)
+            note = self._note_of(payload)
+            return with_view(note, self._redaction) if isinstance(note, DeadLetter) else note
         except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it is kept and stops no other
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
-            return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
+            return _Unreadable(payload, self._redaction.text(f"{type(exc).__name__}: {exc}"))
 
     def _note_of(self, payload: Payload) -> Note:
         if payload.content_type not in CONTENT_TYPES.values():

@@ -96,6 +96,7 @@ class Capturing:
             task=_text(headers.get("task")),
             task_id=_text(headers.get("id")),
             worker=str(self.hostname),
+            redaction=self.app.fluxora.redaction,
         )
 
     def _announce_unknown(self, message: Any, exc: Exception) -> None:

@@ -55,7 +55,14 @@ def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
     connection = recorder_connection(app)
     settings = found.settings
     queue = dead_letter_queue(settings.dead_letter_exchange, settings.dead_letter_queue, amqp=is_amqp(connection))
-    return Recorder(connection, queue, ledger, batch=settings.recorder_batch, on_recorded=closing_journal(found))
+    return Recorder(
+        connection,
+        queue,
+        ledger,
+        batch=settings.recorder_batch,
+        on_recorded=closing_journal(found),
+        redaction=found.redaction,
+    )
 
 
 def recorder_connection(app: Any) -> Connection:
