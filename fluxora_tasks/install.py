@@ -263,7 +263,7 @@ def _hide_arguments(
     """Celery's representations of the arguments, which logs and events show, tell no secret."""
     task = options.get("task_type") or app._tasks.get(name)
     names = parameters_of(task) if task is not None else ()
-    hidden = representations(*_arguments(*args, **options), names, rules, app.conf.task_repr_maxlevels)
+    hidden = representations(*_arguments(*args, **options), names, redaction, app.conf.task_repr_maxlevels)
     for option, text in hidden.items():
         if options.get(option) is None:
             options[option] = text

@@ -51,8 +51,16 @@ class Pattern:
         return self.regex.sub(self.replace, text)
 
 
+#: Characters of a card's number in four groups.
+_FOUR_GROUPS: Final = 19
+
+
 def _card(match: re.Match[str]) -> str:
-    return MARK if passes_luhn(match[0]) else match[0]
+    """Groups of four may be followed by a date or a check value, which are none of it."""
+    whole, first = match[0], match[0][:_FOUR_GROUPS]
+    if passes_luhn(whole):
+        return MARK
+    return MARK + whole[_FOUR_GROUPS:] if match[1] and passes_luhn(first) else whole
 
 
 def passes_luhn(text: str) -> bool:
