@@ -20,6 +20,7 @@ from kombu import Connection
 from fluxora_tasks import shared
 from fluxora_tasks.breaker.registry import Breakers, breakers, use_policies
 from fluxora_tasks.configuration import redis_among
+from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, read_grouping
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
 from fluxora_tasks.deadletter.redaction import Redaction
@@ -94,6 +95,12 @@ class Extension:
         return Journal(self.store) if self.settings.journal and self.store is not None else None
 
     @functools.cached_property
+    def grouping(self) -> Grouping:
+        """How failures are grouped; read once, and inherited by the processes of a pool."""
+        path = self.settings.grouping_file
+        return read_grouping(path) if path is not None else BUILT_IN
+
+    @functools.cached_property
     def runtime(self) -> WorkerRuntime:
         """The worker's main process: shared by its requests."""
         settings = self.settings
@@ -150,7 +157,10 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     settings = settings or load_settings()
     use_policies(settings.breakers_file)
     extension = Extension(app, settings, _default_policy(settings))
-    _ = extension.redaction  # a file that does not work is told now, and not by the first failure
+    if settings.redaction_file is not None:
+        _ = extension.redaction  # a file that does not work is told now
+    if settings.grouping_file is not None:
+        _ = extension.grouping  # likewise
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)

@@ -359,4 +359,4 @@ def _spellings(value: str) -> set[str]:
 
 
 #: The rules of a process that was given no others.
-BUILT_IN: Final = Redaction()
+USUAL: Final = Redaction()

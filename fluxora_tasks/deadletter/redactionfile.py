@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fluxora_tasks.deadletter.redaction import BUILT_IN, Redaction
+from fluxora_tasks.deadletter.redaction import USUAL, Redaction
 from fluxora_tasks.deadletter.secretnames import SecretNames, words_of
 from fluxora_tasks.deadletter.secretpatterns import EMAILS, Pattern
 from fluxora_tasks.errors import ConfigurationError
@@ -33,7 +33,7 @@ def read_redaction(path: Path | None) -> Redaction:
         ConfigurationError: it cannot be read, or does not work.
     """
     if path is None:
-        return BUILT_IN
+        return USUAL
     try:
         return redaction_of(_parsed(path))
     except (OSError, ValueError, ConfigurationError) as error:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import claims, early, search
+from fluxora_tasks.ledger import auditing, claims, early, groups, search
+from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
-from fluxora_tasks.ledger.models import FailedImportRow
-from fluxora_tasks.ledger.records import Claim, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.models import AuditEventRow, FailedImportRow, OutboxRow
+from fluxora_tasks.ledger.records import Claim, Group, GroupPage, LetterPage, Requester, Story, TrailEntry, Verdict
+from fluxora_tasks.ledger.retention import (
+    Purged,
+    Retention,
+    empty_records,
+    purge_events,
+    purge_records,
+    purge_tombstones,
+)
 from fluxora_tasks.ledger.rows import (
     LABEL_LENGTH,
     MESSAGE_LENGTH,
@@ -112,10 +121,10 @@ class Ledger:
         with reading(self._engine) as connection:
             return search.page(connection, terms, limit=limit, cursor=cursor)
 
-    def select(self, terms: Sequence[Term], *, limit: int) -> list[str]:
-        """Ids an action may take, oldest first; without a ``status`` term only PENDING ones."""
+    def select(self, terms: Sequence[Term], *, limit: int, status: Status = Status.PENDING) -> list[str]:
+        """Ids an action may take, oldest first; without a ``status`` term only those of ``status``."""
         with reading(self._engine) as connection:
-            return search.ids_matching(connection, terms, limit=limit)
+            return search.ids_matching(connection, terms, limit=limit, status=status)
 
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""
@@ -147,6 +156,30 @@ class Ledger:
         with reading(self._engine) as connection:
             return search.failed_import_count(connection)
 
+    def groups(self, states: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> GroupPage:
+        """One page of groups in these states, newest failure first.
+
+        Raises:
+            ConfigurationError: the cursor is none of ours.
+        """
+        with reading(self._engine) as connection:
+            return groups.page(connection, states, limit=limit, cursor=cursor)
+
+    def groups_starting_with(self, prefix: str) -> list[Group]:
+        """The group of this id, or at most two whose ids begin so."""
+        with reading(self._engine) as connection:
+            return groups.starting_with(connection, prefix)
+
+    def trail(self, query: TrailQuery, *, before: int | None = None, limit: int = 50) -> Sequence[TrailEntry]:
+        """Entries of the audit, newest first, older than entry ``before``."""
+        with reading(self._engine) as connection:
+            return auditing.newest(connection, query, before=before, limit=limit)
+
+    def trail_onwards(self, query: TrailQuery, *, after: int = 0, limit: int = 1000) -> Sequence[TrailEntry]:
+        """Entries of the audit, oldest first, newer than entry ``after``."""
+        with reading(self._engine) as connection:
+            return auditing.oldest(connection, query, after=after, limit=limit)
+
     # ----------------------------------------------------------------------------------------- change
 
     def claim(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
@@ -171,17 +204,56 @@ class Ledger:
         with writing(self._engine) as connection:
             return claims.retake(connection, before=before, now=now, limit=_RETAKEN)
 
-    def resolve(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+    def resolve(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
         """Mark records as resolved by hand, at most 500 distinct ones."""
-        return self._decide(ids, Status.RESOLVED, by)
+        return self._decide(ids, claims.RESOLVE, by, operation_id)
 
-    def discard(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+    def discard(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
         """Mark records as not wanted, at most 500 distinct ones."""
-        return self._decide(ids, Status.DISCARDED, by)
+        return self._decide(ids, claims.DISCARD, by, operation_id)
 
-    def _decide(self, ids: Sequence[str], status: Status, by: Requester) -> list[Verdict]:
+    def restore(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
+        """Take back what an operator resolved or discarded, at most 500 distinct ones."""
+        return self._decide(ids, claims.RESTORE, by, operation_id)
+
+    def readmit(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
+        """Take records out of quarantine, at most 500 distinct ones; the count of their replays begins anew."""
+        return self._decide(ids, claims.READMIT, by, operation_id)
+
+    def lose(self, dead_id: str, replay_no: int, by: Requester) -> Verdict:
+        """Give up a replay that nobody has heard of; the workers' gate for it must be closed before."""
         with writing(self._engine) as connection:
-            return claims.decide(connection, ids, status, by, now=self._clock.now())
+            return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
+
+    def set_group_state(self, ids: Sequence[str], state: str, by: Requester) -> list[Verdict]:
+        """Say of groups that they are acknowledged, ignored, resolved or open again."""
+        with writing(self._engine) as connection:
+            return groups.set_state(connection, ids, state, by, now=self._clock.now())
+
+    def flag_unconfirmed(self, *, after: float) -> int:
+        """Note replays that nobody has heard of for ``after`` seconds; returns how many are new."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            return claims.flag_unconfirmed(connection, before=now - timedelta(seconds=after), now=now)
+
+    def purge(self, retention: Retention) -> Purged:
+        """One round of retention: a batch of everything that has been kept long enough, each in a transaction.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        now, total = self._clock.now(), Purged()
+        for keep, drop in _rounds(retention):
+            if keep is not None:
+                with writing(self._engine) as connection:
+                    total += drop(connection, now - keep, now)
+        return total
+
+    def _decide(
+        self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None
+    ) -> list[Verdict]:
+        with writing(self._engine) as connection:
+            return claims.decide(connection, ids, decision, by, now=self._clock.now(), operation_id=operation_id)
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -231,6 +303,25 @@ class Ledger:
             "properties": properties,
             "body": payload.body,
         }
+
+
+_Drop = Callable[[Connection, datetime, datetime], Purged]
+
+
+def _rounds(retention: Retention) -> Iterator[tuple[timedelta | None, _Drop]]:
+    """How long what is kept, and what drops it."""
+
+    def records(status: Status) -> _Drop:
+        return lambda connection, before, now: purge_records(connection, status, before, now)
+
+    yield retention.resolved, records(Status.RESOLVED)
+    yield retention.discarded, records(Status.DISCARDED)
+    yield retention.unresolved, records(Status.PENDING)
+    yield retention.unresolved, records(Status.FAILED)
+    yield retention.resolved_bodies, empty_records
+    yield retention.audit, lambda connection, before, _now: purge_events(connection, AuditEventRow, before)
+    yield retention.audit, lambda connection, before, _now: purge_tombstones(connection, before)
+    yield retention.events, lambda connection, before, _now: purge_events(connection, OutboxRow, before)
 
 
 def _batches(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:

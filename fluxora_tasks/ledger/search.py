@@ -23,8 +23,9 @@ from fluxora_tasks.ledger.models import (
     DeadLetterRow,
     FailedImportRow,
     ReplayItemRow,
+    TombstoneRow,
 )
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, LetterPage, Story
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 
@@ -76,11 +77,11 @@ def page(connection: Connection, terms: Sequence[Term], *, limit: int, cursor: s
     return LetterPage(letters, total, write_cursor(letters[-1]) if len(found) > limit else None)
 
 
-def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int) -> list[str]:
-    """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
+def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int, status: Status) -> list[str]:
+    """Ids, oldest failure first. Without a ``status`` term only those of ``status``: the rest has to be named."""
     condition = _condition(connection, terms)
     if not any(term.field == "status" for term in terms):
-        condition = and_(condition, _row.status == Status.PENDING.value)
+        condition = and_(condition, _row.status == status.value)
     query = select(_row.id).where(condition).order_by(_row.last_failed_at, _row.id).limit(limit)
     return list(connection.execute(query).scalars())
 
@@ -101,8 +102,10 @@ def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[str]:
-    """Those of the message ids that a record stands for."""
-    return _present(connection, _row.message_id, message_ids)
+    """Those of the message ids that a record stands for, or its tombstone."""
+    wanted = list(message_ids)
+    found = _present(connection, _row.message_id, wanted)
+    return found | _present(connection, TombstoneRow.message_id, (one for one in wanted if one not in found))
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
@@ -156,9 +159,9 @@ def payload_of(row: AnyRow) -> Payload:
     )
 
 
-def write_cursor(letter: Letter) -> str:
-    """Where the page after this record starts; opaque to callers."""
-    place = json.dumps([letter.last_failed_at.isoformat(timespec="microseconds"), letter.id])
+def write_cursor(last: Letter | Group) -> str:
+    """Where the page after this record, or group, starts; opaque to callers."""
+    place = json.dumps([last.last_failed_at.isoformat(timespec="microseconds"), last.id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 

@@ -10,6 +10,8 @@ from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.ledger.database import open_engine, require_schema
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.dead_letters import DeadLetters
+from fluxora_tasks.operations.groups import Groups
+from fluxora_tasks.operations.trail import Trail
 from fluxora_tasks.settings import Settings
 
 
@@ -28,6 +30,28 @@ def open_ledger(settings: Settings) -> Ledger:
         engine.dispose()
         raise
     return Ledger(engine, replay_cap=settings.replay_cap)
+
+
+def open_groups(settings: Settings) -> Groups:
+    """
+    What an operator may do with groups of dead letters.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    return Groups(open_ledger(settings))
+
+
+def open_trail(settings: Settings) -> Trail:
+    """
+    What an operator may ask of the audit.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    return Trail(open_ledger(settings))
 
 
 def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> DeadLetters:

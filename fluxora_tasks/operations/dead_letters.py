@@ -1,4 +1,4 @@
-"""What an operator does with dead letters: list, look, replay, resolve, discard."""
+"""What an operator does with dead letters: list, look, replay, resolve, discard, restore, release."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from kombu import Connection
 
 from fluxora_tasks.deadletter.envelope import View
-from fluxora_tasks.deadletter.redaction import BUILT_IN, Redaction
+from fluxora_tasks.deadletter.redaction import USUAL, Redaction
 from fluxora_tasks.deadletter.view import view_of
 from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownDeadLetter
 from fluxora_tasks.ledger.filters import parse
@@ -16,6 +16,7 @@ from fluxora_tasks.ledger.ingest import KEPT_FIRST
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, Story, Verdict
 from fluxora_tasks.ledger.replay import PublishFailure, Replayer
 from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.operations.records import (
     ActionResult,
     Actor,
@@ -55,7 +56,7 @@ class DeadLetters:
         connect: Callable[[], Connection],
         *,
         replay_cap: int = 3,
-        redaction: Redaction = BUILT_IN,
+        redaction: Redaction = USUAL,
     ) -> None:
         self._ledger, self._connect, self._cap = ledger, connect, replay_cap
         self._redaction = redaction
@@ -83,15 +84,15 @@ class DeadLetters:
             raise UnknownDeadLetter(id)
         return _detail(story, self._redaction)
 
-    def select(self, filter: str) -> Sequence[str]:
+    def select(self, filter: str, status: str = "PENDING") -> Sequence[str]:
         """Ids an action may take, oldest failure first, at most 10,000.
 
-        Without a ``status`` term only PENDING records are meant: quarantined ones have to be named.
+        Without a ``status`` term only records of ``status`` are meant: others, quarantined ones say, have to be named.
 
         Raises:
             ConfigurationError: the filter cannot be understood.
         """
-        return self._ledger.select(parse(filter), limit=MOST_SELECTED)
+        return self._ledger.select(parse(filter), limit=MOST_SELECTED, status=Status(status))
 
     def replay(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         """Send records again, with their original bytes, to the queue they came from; one result per record.
@@ -118,6 +119,22 @@ class DeadLetters:
             ConfigurationError: no reason is given.
         """
         return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.discard(chunk, actor)))
+
+    def restore(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Take back a discard, or a resolve by hand; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.restore(chunk, actor)))
+
+    def release(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Take records out of quarantine; the count of their replays begins anew; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.readmit(chunk, actor)))
 
     def _each(
         self,

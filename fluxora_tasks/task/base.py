@@ -66,6 +66,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             the fallback gives the result. ``None``: the application's default.
         pause_queue: Whether the worker stops consuming from a queue while its only circuit is open.
         fallback: What gives the result where no attempt is left, or a circuit refuses.
+        fingerprint: What a failure has in common with those like it, see below.
     """
 
     abstract = True
@@ -150,6 +151,20 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     @backend.setter
     def backend(self, value: Any) -> None:
         self._backend = value
+
+    def fingerprint(self, failure: BaseException) -> str | Sequence[str] | None:
+        """
+        What a failure has in common with those like it, where the application knows better; shown to operators.
+
+        Asked after the rules of the grouping file, in the process that ran the body. One that raises is logged once.
+
+        Args:
+            failure: What the body raised.
+
+        Returns:
+            A text, or several; ``None``: group it as the library does.
+        """
+        return None
 
     def policy(self) -> RetryPolicy:
         """The policy in force for this task."""

@@ -103,6 +103,7 @@ OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "max_defer": (_is_wait, "seconds from 0 to 604800"),
     "pause_queue": (_is_flag, "True or False"),
     "fallback": (lambda value: isinstance(value, (FallbackStrategy, Step)), "a FallbackStrategy"),
+    "fingerprint": (callable, "a function of the task and its exception"),
 }
 
 

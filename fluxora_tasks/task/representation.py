@@ -13,6 +13,7 @@ from celery.utils.saferepr import saferepr
 from fluxora_tasks.deadletter.redaction import NO_SECRETS, NOT_SHOWN, Path, Redaction, Secrets, below, says_nothing
 from fluxora_tasks.deadletter.secretpatterns import MARK
 from fluxora_tasks.deadletter.view import named_arguments, named_headers
+from fluxora_tasks.task.parameters import parameters_of
 
 #: Characters of one of Celery's representations, and so the most items it can show.
 LONGEST: Final = 1024
@@ -35,6 +36,15 @@ def secrets_of(
         return NO_SECRETS
     named = named_arguments(args, kwargs, parameters, redaction)
     return redaction.secrets_in([*named, *named_headers(headers or {}, redaction)])
+
+
+def secrets_of_run(task: Any, redaction: Redaction) -> Secrets:
+    """The secrets of the message that a task runs for in this very moment."""
+    request = getattr(task, "request", None)
+    if request is None or request.args is None:
+        return NO_SECRETS
+    headers = {**(request.headers or {}), **(request.stamps or {})}
+    return secrets_of(request.args, request.kwargs, parameters_of(task), redaction, headers)
 
 
 def representations(

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from celery._state import get_current_task
 
-from fluxora_tasks.deadletter.redaction import NO_SECRETS, NOT_SHOWN, Redaction, Secrets
-from fluxora_tasks.task.parameters import parameters_of
-from fluxora_tasks.task.representation import secrets_of
+from fluxora_tasks.deadletter.redaction import NOT_SHOWN, Redaction, Secrets
+from fluxora_tasks.task.representation import secrets_of_run
 
 #: Loggers with these beginnings; the third and fourth are of the tasks themselves.
 _OURS: Final = ("celery", "fluxora_tasks", "py.warnings")
@@ -58,12 +57,7 @@ class Hiding(logging.Filter):
         speaking = _speaking.get()
         if speaking is not None:
             return speaking()
-        task = get_current_task()
-        request = getattr(task, "request", None)
-        if request is None or request.args is None:
-            return NO_SECRETS
-        headers = {**(request.headers or {}), **(request.stamps or {})}
-        return secrets_of(request.args, request.kwargs, parameters_of(task), self._redaction, headers)
+        return secrets_of_run(get_current_task(), self._redaction)
 
     def _hide(self, record: logging.LogRecord, secrets: Secrets) -> None:
         fields = record.args if isinstance(record.args, Mapping) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
 from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.deadletter.origin import queue_of
 from fluxora_tasks.deadletter.redaction import Secrets
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
@@ -262,6 +263,8 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             worker=str(self._hostname),
             redaction=self._app.fluxora.redaction,
             parameters=parameters_of(self._task),
+            release=self._app.fluxora.settings.release or "",
+            grouping=self._app.fluxora.grouping,
         )
 
     def _kind_without_verdict(self, error: BaseException) -> Kind:
@@ -362,21 +365,6 @@ def _nothing() -> None:
 def _rejected_unrun() -> Reason:
     """Celery drops a message on its own before a run, say because of a time it cannot compute with."""
     return Reason(Kind.NOT_A_TASK, text="rejected by the worker before it ran")
-
-
-def queue_of(app: Any, message: Any) -> str:
-    """The queue a message came from: where a replay of it goes.
-
-    Found by exchange and routing key among the queues of the application; the default exchange routes by queue name.
-    """
-    info = message.delivery_info if isinstance(message.delivery_info, Mapping) else {}
-    exchange, routing_key = str(info.get("exchange") or ""), str(info.get("routing_key") or "")
-    if not exchange:
-        return routing_key
-    for name, queue in app.amqp.queues.items():
-        if queue.exchange and queue.exchange.name == exchange and queue.routing_key == routing_key:
-            return str(name)
-    return routing_key
 
 
 def error_of(exc_info: ExceptionInfo) -> Any:

@@ -121,4 +121,4 @@ def test_no_part_is_built_before_it_is_needed() -> None:
     """Installing opens no connection and starts no thread."""
     app = fresh(broker="redis://nowhere.invalid:1/0")
     extension = install(app)
-    assert set(vars(extension)) == {"app", "settings", "retry_policy", "redaction"}
+    assert set(vars(extension)) == {"app", "settings", "retry_policy"}

@@ -1,4 +1,4 @@
-"""`dead list|show|replay|resolve|discard`: what an operator types, translated into operations and back."""
+"""`dead list|show|replay|resolve|discard|restore|release`: what is typed, translated into operations and back."""
 
 from __future__ import annotations
 
@@ -88,6 +88,20 @@ def discard(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
     _finish(ctx, _act(ctx, operations, operations.discard, as_json=as_json, **chosen), as_json=as_json)
 
 
+def restore(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Take back what was discarded, or resolved by hand."""
+    operations = open_operations(ctx)
+    results = _act(ctx, operations, operations.restore, as_json=as_json, status="DISCARDED", **chosen)
+    _finish(ctx, results, as_json=as_json)
+
+
+def release(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Take dead letters out of quarantine."""
+    operations = open_operations(ctx)
+    results = _act(ctx, operations, operations.release, as_json=as_json, status="FAILED", **chosen)
+    _finish(ctx, results, as_json=as_json)
+
+
 def open_operations(ctx: click.Context) -> DeadLetters:
     """The operations on the ledger and the broker of this app."""
     return open_dead_letters(extension(ctx).settings, application(ctx).connection_for_write)
@@ -128,12 +142,13 @@ def _act(
     reason: str | None,
     actor: str | None,
     as_json: bool,
+    status: str = "PENDING",
 ) -> list[ActionResult]:
     """Choose the records, run the action on those that exist, keep the order given."""
     check_choice(ctx, ids, filter_text, everything)
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
     if not ids:
-        return list(action(operations.select(filter_text or ""), who))
+        return list(action(operations.select(filter_text or "", status), who))
     resolved = [_resolve_id(operations, dead_id) for dead_id in dict.fromkeys(ids)]
     known = list(dict.fromkeys(item for item in resolved if isinstance(item, str)))
     refused = [item for item in resolved if isinstance(item, ActionResult)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import click
@@ -27,6 +27,15 @@ class Page(Protocol):
 
     @property
     def next(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of a list that has another name for its items."""
+
+    items: Sequence[Any]
+    total: int
+    next: str | None
 
 
 def print_items(items: Sequence[Mapping[str, Any]], *, total: int | None = None, following: str | None = None) -> None:

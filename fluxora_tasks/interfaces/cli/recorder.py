@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -17,8 +18,9 @@ from fluxora_tasks.deadletter.topology import dead_letter_queue, is_amqp, record
 from fluxora_tasks.install import Extension
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.ledger.database import open_engine, upgrade
-from fluxora_tasks.ledger.recorder import Recorder
+from fluxora_tasks.ledger.recorder import Care, Recorder
 from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.ledger.retention import Retention
 from fluxora_tasks.settings import Settings, mask_url
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,24 @@ def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
         batch=settings.recorder_batch,
         on_recorded=closing_journal(found),
         redaction=found.redaction,
+        care=Care(settings.unconfirmed_after, retention_of(settings)),
+        grouping=found.grouping,
+    )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long what is kept, from days."""
+
+    def span(days: float | None) -> timedelta | None:
+        return None if days is None else timedelta(days=days)
+
+    return Retention(
+        resolved=span(settings.keep_resolved),
+        resolved_bodies=span(settings.keep_resolved_bodies),
+        discarded=span(settings.keep_discarded),
+        unresolved=span(settings.keep_unresolved),
+        audit=span(settings.keep_audit),
+        events=span(settings.keep_events),
     )
 
 

@@ -29,7 +29,7 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
-_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED"})
+_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED", "WAITING", "FAILURES"})
 
 #: Columns that are cut first where a terminal is too narrow.
 _YIELDING = frozenset({"ERROR", "DETAIL", "TASK", "CIRCUIT", "NAME", "TOGGLE", "OVERRIDE BY"})
@@ -44,6 +44,8 @@ _COLOURS = {
     "HALF_OPEN": "yellow",
     "OPEN": "red",
     "FORCED_OPEN": "red",
+    "open": "yellow",
+    "regressed": "red",
     "done": "green",
     "unknown": "red",
     "conflict": "yellow",

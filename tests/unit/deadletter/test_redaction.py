@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluxora_tasks.deadletter.redaction import BUILT_IN, NO_SECRETS, NOT_SHOWN, WITHHELD, Redaction, Secrets
+from fluxora_tasks.deadletter.redaction import NO_SECRETS, NOT_SHOWN, USUAL, WITHHELD, Redaction, Secrets
 from fluxora_tasks.deadletter.secretnames import SecretNames
 from fluxora_tasks.deadletter.secretpatterns import EMAILS, MARK, Pattern, passes_luhn
 
@@ -69,7 +69,7 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "left"), TEXTS.items())
 def test_texts(text: str, left: str) -> None:
     """Secrets go, the words around them stay."""
-    assert BUILT_IN.text(text) == left
+    assert USUAL.text(text) == left
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_texts(text: str, left: str) -> None:
 )
 def test_a_secret_value_is_hidden_under_every_spelling(value: str) -> None:
     """As it is, as repr, as JSON, in a URL, and with its lines apart."""
-    secrets = BUILT_IN.secrets_in([("password", value, ())])
+    secrets = USUAL.secrets_in([("password", value, ())])
     for spelled in (value, repr(value)[1:-1], ascii(value)[1:-1], json.dumps(value)[1:-1]):
-        assert BUILT_IN.text(f"it was {spelled}!", secrets) == f"it was {MARK}!"
-    assert value.splitlines()[-1] not in BUILT_IN.text("\n  | ".join(value.splitlines()), secrets)
+        assert USUAL.text(f"it was {spelled}!", secrets) == f"it was {MARK}!"
+    assert value.splitlines()[-1] not in USUAL.text("\n  | ".join(value.splitlines()), secrets)
 
 
 def test_what_is_in_every_text_is_not_looked_for() -> None:
     """Short values, small numbers and everyday words would erase the texts; under their names they are hidden."""
     values = ["abc", 1234, "1234", True, None, "None", "admin", "test", ""]
-    assert BUILT_IN.secrets_in([("password", value, ()) for value in values]) == NO_SECRETS
-    assert BUILT_IN.value({"password": "abc", "pin": 1234, "secret": None, "token": True}) == {
+    assert USUAL.secrets_in([("password", value, ()) for value in values]) == NO_SECRETS
+    assert USUAL.value({"password": "abc", "pin": 1234, "secret": None, "token": True}) == {
         "password": MARK, "pin": MARK, "secret": None, "token": True,
     }  # fmt: skip
 
@@ -96,9 +96,9 @@ def test_what_is_in_every_text_is_not_looked_for() -> None:
 def test_everything_below_a_secret_name_is_secret() -> None:
     """Lists and mappings too; what kombu writes about a type is not."""
     value = {"user": "eva-marie", "keys": ["first-key", {"__type__": "bytes-type", "__value__": "second-key"}]}
-    found = BUILT_IN.secrets_in([("credentials", value, ())])
+    found = USUAL.secrets_in([("credentials", value, ())])
     assert set(found.values) == {"eva-marie", "first-key", "second-key"}
-    assert BUILT_IN.value({"a": [{"credentials": value}]}) == {"a": [{"credentials": MARK}]}
+    assert USUAL.value({"a": [{"credentials": value}]}) == {"a": [{"credentials": MARK}]}
 
 
 def test_paths() -> None:
@@ -124,9 +124,9 @@ def test_failing_rules_let_nothing_through() -> None:
 
     rules = Redaction(patterns=[Pattern("broken", re.compile("x"), replace=fail)])
     assert rules.text("a text with x") == NOT_SHOWN
-    assert BUILT_IN.text("anything", Secrets(complete=False)) == WITHHELD
-    many = BUILT_IN.secrets_in([("password", [f"secret-{number}" for number in range(2000)], ())])
-    assert BUILT_IN.text("anything", many) == WITHHELD
+    assert USUAL.text("anything", Secrets(complete=False)) == WITHHELD
+    many = USUAL.secrets_in([("password", [f"secret-{number}" for number in range(2000)], ())])
+    assert USUAL.text("anything", many) == WITHHELD
 
 
 def test_views_are_bounded_and_storable() -> None:
@@ -139,12 +139,12 @@ def test_views_are_bounded_and_storable() -> None:
         "inf": float("-inf"), "big": 10**400, "keys\x00": 1,
     }  # fmt: skip
     for one in (value, dict(reversed(value.items())), {str(n): "y" * 100 for n in range(10_000)}):
-        shown = BUILT_IN.value(one)
+        shown = USUAL.value(one)
         text = json.dumps(shown, allow_nan=False)
         assert len(text) < 40_000
         assert "\x00" not in str(shown)
         assert json.dumps(shown, ensure_ascii=False).encode()
-    assert "characters]" in BUILT_IN.value(value)["long"]
+    assert "characters]" in USUAL.value(value)["long"]
 
 
 HOSTILE = [
@@ -176,26 +176,26 @@ _json = st.recursive(
 @given(st.from_regex(r"[A-Za-z0-9äöü'\"\\/ -]{4,24}", fullmatch=True), _words, _words, _json)
 def test_no_secret_survives_in_any_text(value: str, before: str, after: str, other: Any) -> None:
     """Whatever stands around it, and wherever else in the arguments it stands."""
-    secrets = BUILT_IN.secrets_in([("password", value, ()), ("other", other, ())])
+    secrets = USUAL.secrets_in([("password", value, ()), ("other", other, ())])
     if not secrets.values or value not in secrets.values:
         return
-    assert value not in BUILT_IN.text(before + value + after, secrets).replace(MARK, "\0")
-    shown = json.dumps(BUILT_IN.value({"password": value, "x": [value, before + value], "o": other}, secrets))
+    assert value not in USUAL.text(before + value + after, secrets).replace(MARK, "\0")
+    shown = json.dumps(USUAL.value({"password": value, "x": [value, before + value], "o": other}, secrets))
     assert json.dumps(value)[1:-1] not in shown.replace(MARK, "\0")
 
 
 @given(st.text(max_size=300))
 def test_no_text_raises(text: str) -> None:
     """And redacting twice changes nothing more."""
-    once = BUILT_IN.text(text)
+    once = USUAL.text(text)
     assert once != NOT_SHOWN
-    assert BUILT_IN.text(once) == once
+    assert USUAL.text(once) == once
 
 
 @given(_json)
 def test_no_value_raises(value: Any) -> None:
     """Whatever it is, JSON of any store can take what is shown of it."""
-    shown = BUILT_IN.value(value)
+    shown = USUAL.value(value)
     assert shown != NOT_SHOWN
     json.dumps(shown, allow_nan=False, ensure_ascii=False).encode()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from fluxora_tasks.deadletter.redaction import BUILT_IN
+from fluxora_tasks.deadletter.redaction import USUAL
 from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.deadletter.secretpatterns import MARK
 from fluxora_tasks.errors import ConfigurationError
@@ -46,7 +46,7 @@ def test_a_file_in_toml_or_json(tmp_path: Path) -> None:
             f"{MARK} {MARK} pin=12 customerNumber={MARK} pwd={MARK}"
         )
         assert rules.paths == (("kwargs", "customer", "name"), ("headers", "x-internal"))
-    assert read_redaction(None) is BUILT_IN
+    assert read_redaction(None) is USUAL
 
 
 @pytest.mark.parametrize(

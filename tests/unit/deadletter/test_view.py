@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fluxora_tasks.deadletter.envelope import Payload, View
-from fluxora_tasks.deadletter.redaction import BUILT_IN, WITHHELD, Redaction
+from fluxora_tasks.deadletter.redaction import USUAL, WITHHELD, Redaction
 from fluxora_tasks.deadletter.secretpatterns import MARK
 from fluxora_tasks.deadletter.view import MOST_READ, MOST_SHOWN, names_of, view_of, with_view
 from tests.letters import letter
@@ -25,7 +25,7 @@ def payload(body: Any, content_type: str = "application/json", **headers: Any) -
 def test_arguments_and_headers() -> None:
     """By the names of keys, headers and parameters; Celery's representations are left out."""
     body = [["eva", "s3cr3t-a"], {"password": "s3cr3t-b", "again": "s3cr3t-a!"}, {}]
-    view, secrets = view_of(payload(body, **HEADERS), ("user", "token"), BUILT_IN)
+    view, secrets = view_of(payload(body, **HEADERS), ("user", "token"), USUAL)
     assert view == View(
         ["eva", MARK],
         {"password": MARK, "again": f"{MARK}!"},
@@ -58,20 +58,20 @@ def test_paths_lead_to_arguments_by_number_and_by_name() -> None:
 )  # fmt: skip
 def test_other_bodies_are_described(body: bytes, content_type: Any, note: str) -> None:
     """Never loaded, never shown."""
-    view, _ = view_of(payload(body, content_type), (), BUILT_IN)
+    view, _ = view_of(payload(body, content_type), (), USUAL)
     assert view == View(note=note)
 
 
 def test_long_bodies() -> None:
     """Not shown, but looked through for secrets; the texts of endless ones are withheld."""
     body = [["x" * MOST_SHOWN], {"password": "s3cr3t"}, {}]
-    view, secrets = view_of(payload(body), (), BUILT_IN)
+    view, secrets = view_of(payload(body), (), USUAL)
     assert (view.args, view.kwargs) == (None, None)
     assert view.note is not None
     assert "too long to show" in view.note
     assert secrets.values == ("s3cr3t",)
-    _, secrets = view_of(payload(b" " * (MOST_READ + 1)), (), BUILT_IN)
-    assert BUILT_IN.text("text", secrets) == WITHHELD
+    _, secrets = view_of(payload(b" " * (MOST_READ + 1)), (), USUAL)
+    assert USUAL.text("text", secrets) == WITHHELD
 
 
 def test_names_of_arguments() -> None:
@@ -84,7 +84,7 @@ def test_names_of_arguments() -> None:
 def test_a_letter_without_a_view_gets_one() -> None:
     """From the broker or an older worker; one that has a view stays as it is."""
     old = letter(message="refused s3cr3t", traceback="of s3cr3t", payload=payload([[], {"token": "s3cr3t"}, {}]))
-    new = with_view(old, BUILT_IN)
+    new = with_view(old, USUAL)
     assert (new.message, new.traceback) == (f"refused {MARK}", f"of {MARK}")
     assert new.view == View([], {"token": MARK})
     assert replace(new, view=None, message=old.message, traceback=old.traceback) == old

@@ -11,12 +11,12 @@ from celery.concurrency.prefork import TaskPool as ProcessPool
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker.consumer import Consumer
 
-from fluxora_tasks.deadletter.redaction import BUILT_IN
+from fluxora_tasks.deadletter.redaction import USUAL
 from fluxora_tasks.worker.step import PreparationStep
 
 
 def _worker(pool: type) -> Any:
-    app = SimpleNamespace(fluxora=SimpleNamespace(redaction=BUILT_IN))
+    app = SimpleNamespace(fluxora=SimpleNamespace(redaction=USUAL))
     return SimpleNamespace(pool_cls=pool, consumer_cls=Consumer, steps=[], app=app)
 
 
