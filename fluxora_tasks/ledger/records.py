@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 
 
 class Requester(Protocol):
@@ -130,6 +130,7 @@ class Story:
     attempts: Sequence[Attempt]
     events: Sequence[AuditEvent]
     late_successes: Sequence[tuple[int, datetime]]
+    view: View | None = None
 
 
 @dataclass(frozen=True, slots=True)

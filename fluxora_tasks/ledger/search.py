@@ -16,6 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.filters import Term
+from fluxora_tasks.ledger.models.dead_letters import DeadLetterViewRow
 from fluxora_tasks.ledger.models import (
     AnyRow,
     AuditEventRow,
@@ -26,6 +27,7 @@ from fluxora_tasks.ledger.models import (
     TombstoneRow,
 )
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
+from fluxora_tasks.ledger.views import read_view
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 
@@ -140,6 +142,7 @@ def story(connection: Connection, dead_id: str) -> Story | None:
         attempts=_attempts(connection, dead_id),
         events=_events(connection, dead_id),
         late_successes=_late_successes(connection, dead_id),
+        view=read_view(connection.execute(select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)).scalar()),
     )
 
 
