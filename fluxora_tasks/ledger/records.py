@@ -117,6 +117,7 @@ class Story:
         payload: Its first message as received.
         failures: How often it failed; ``attempts`` has the first and the last of them.
         late_successes: Replays that succeeded after a newer one had been claimed: number and time.
+        view: What may be shown of the message; ``None`` where an older release recorded it.
     """
 
     letter: Letter

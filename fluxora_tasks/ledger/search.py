@@ -13,23 +13,23 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.filters import Term
-from fluxora_tasks.ledger.models.dead_letters import DeadLetterViewRow
 from fluxora_tasks.ledger.models import (
     AnyRow,
     AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
+    DeadLetterViewRow,
     FailedImportRow,
     ReplayItemRow,
     TombstoneRow,
 )
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
-from fluxora_tasks.ledger.views import read_view
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.views import read_view
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
@@ -142,8 +142,13 @@ def story(connection: Connection, dead_id: str) -> Story | None:
         attempts=_attempts(connection, dead_id),
         events=_events(connection, dead_id),
         late_successes=_late_successes(connection, dead_id),
-        view=read_view(connection.execute(select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)).scalar()),
+        view=_view(connection, dead_id),
     )
+
+
+def _view(connection: Connection, dead_id: str) -> View | None:
+    row = select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)
+    return read_view(connection.execute(row).scalar())
 
 
 def letter_of(row: AnyRow) -> Letter:

@@ -7,7 +7,6 @@ from typing import Final
 
 from kombu import Connection
 
-from fluxora_tasks.deadletter.envelope import View
 from fluxora_tasks.deadletter.redaction import USUAL, Redaction
 from fluxora_tasks.deadletter.view import view_of
 from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownDeadLetter
@@ -208,7 +207,7 @@ def _result(verdict: Verdict) -> ActionResult:
 
 def _detail(story: Story, redaction: Redaction) -> DeadLetterDetail:
     # records of older releases have no view; theirs is made now, without the names of the task's parameters
-    view: View = getattr(story, "view", None) or view_of(story.payload, (), redaction)[0]
+    view = story.view or view_of(story.payload, (), redaction)[0]
     return DeadLetterDetail(
         summary=_summary(story.letter),
         args=view.args,

@@ -87,15 +87,16 @@ def _text(value: Any) -> str:
     return bytes(value).decode("utf-8", "backslashreplace") if isinstance(value, (bytes, memoryview)) else str(value)
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("store_url" if request.param == "redis" else "vhost_url"))
+@pytest.fixture(params=["redis, prefork", "rabbitmq, prefork", "redis, threads"])
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """URL of the broker, and the pool."""
+    broker, _, pool = request.param.partition(", ")
+    return str(request.getfixturevalue("store_url" if broker == "redis" else "vhost_url")), pool
 
 
-@pytest.fixture(params=["prefork", "threads"])
-def bench(
-    request: pytest.FixtureRequest, broker_url: str, store: Any, tmp_path: Path, celery_processes: CeleryProcesses
-) -> Iterator[Bench]:
+@pytest.fixture
+def bench(place: tuple[str, str], store: Any, tmp_path: Path, celery_processes: CeleryProcesses) -> Iterator[Bench]:
+    broker_url, pool = place
     environment = {
         "FLUXORA_BROKER_URL": broker_url,
         "FLUXORA_REDIS_URL": store.state_url(2),
@@ -106,7 +107,7 @@ def bench(
     # one that knows nothing of this library: the worker is what hides
     client = Celery("client", broker=broker_url, backend=store.broker_url(1))
     recorder = celery_processes.recorder(APP, environment)
-    options = ("--pool", str(request.param), "--concurrency", "2", "-E")
+    options = ("--pool", pool, "--concurrency", "2", "-E")
     worker = celery_processes.worker(APP, environment, *options)
     bench = Bench(environment, worker, recorder, client)
     with client.connection_for_read() as connection:
@@ -123,13 +124,13 @@ def bench(
     client.close()
 
 
-def test_a_canary_stays_in_the_sealed_original(bench: Bench, broker_url: str) -> None:
+def test_a_canary_stays_in_the_sealed_original(bench: Bench) -> None:
     """Whatever way it comes in, and whatever text a failure puts it into."""
     results = [
         bench.client.send_task(name, args=args, kwargs=kwargs, headers=headers)
         for name, (args, kwargs, headers) in SENT.items()
     ]
-    with Connection(broker_url) as connection:
+    with Connection(bench.environment["FLUXORA_BROKER_URL"]) as connection:
         producer = Producer(connection)
         for number, body in enumerate((f'[[], {{"password": "{CANARY}"}}', f'[[], ["{CANARY}"], {{}}]')):
             producer.publish(
@@ -165,6 +166,7 @@ def _types(bench: Bench) -> set[str]:
     return {str(event["type"]) for event in bench.events}
 
 
+@pytest.mark.parametrize("place", ["redis, prefork"], indirect=True)
 def test_an_installed_producer_announces_no_secret(bench: Bench) -> None:
     """Celery's event about a sent message shows its arguments; so do the headers that the worker gets."""
     script = f"from {APP} import by_position; by_position.apply_async(('eva', '{CANARY}'))"
