@@ -270,7 +270,7 @@ def _dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
     document["failed_at"] = _to_text(letter.failed_at)
     document["first_failed_at"] = _to_text(letter.first_failed_at) if letter.first_failed_at else None
     document["fingerprint"] = _fingerprint_document(letter.fingerprint)
-    document["view"] = asdict(letter.view) if letter.view is not None else None
+    document["view"] = _view_document(letter.view)
     payload = letter.payload
     encoding, text = _body_to_text(payload.body)
     document["payload"] = {
@@ -320,6 +320,11 @@ def _progress(document: dict[str, Any]) -> Progress:
 def _known(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     names = {item.name for item in fields(cls)}
     return {name: value for name, value in document.items() if name in names}
+
+
+def _view_document(view: View | None) -> dict[str, Any] | None:
+    # by hand: asdict copies every value
+    return None if view is None else {name: getattr(view, name) for name in view.__slots__}
 
 
 def _fingerprint_document(fingerprint: Fingerprint | None) -> dict[str, Any] | None:

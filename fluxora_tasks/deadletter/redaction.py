@@ -49,6 +49,7 @@ _LONGEST_LINE: Final = 300
 _LONGEST_NAME: Final = 100
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAME: Final = re.compile(r"[a-z._@]{1,64}")
 _NO_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 Path = tuple[str, ...]
@@ -93,7 +94,7 @@ class Redaction:
     """
     What is secret.
 
-    Lines of a traceback come again with each failure of a kind; what is left of them is remembered.
+    Names of keys, and lines of a traceback, come again with each failure of a kind; what is left of them is remembered.
 
     Args:
         names: Of keys, headers and parameters.
@@ -108,7 +109,7 @@ class Redaction:
         self.paths = tuple(paths)
         self._patterns = tuple(patterns)
         self._remembered_line = functools.lru_cache(maxsize=2048)(self._line)
-        self._remembered_name = functools.lru_cache(maxsize=2048)(self._name)
+        self._remembered_key = functools.lru_cache(maxsize=2048)(self._key)
 
     def text(self, text: str, secrets: Secrets = NO_SECRETS) -> str:
         """The text without secrets: these values, and what looks like one."""
@@ -117,20 +118,17 @@ class Redaction:
             for pattern in self._patterns:
                 text = pattern.hide(text)
             if "\n" not in text:
-                return text if _is_plain(text) else self._line(text)
-            lines = PRIVATE_KEY.hide(text).split("\n")
-            return "\n".join(
-                [self._remembered_line(line) if _comes_again(line) else self._line(line) for line in lines]
-            )
+                return text if _is_plain(text) else self._any_line(text)
+            return "\n".join(map(self._any_line, PRIVATE_KEY.hide(text).split("\n")))
         except Exception:  # noqa: BLE001 - rules of an application; the raw text must not get through
             return NOT_SHOWN
 
-    def name(self, name: str, secrets: Secrets) -> str:
-        """A key as it may be shown."""
-        return self.text(name, secrets) if secrets.values or len(name) > _LONGEST_NAME else self._remembered_name(name)
+    def key(self, name: str) -> tuple[str, bool]:
+        """A key as it may be shown, and whether what stands under it is secret."""
+        return self._remembered_key(name) if len(name) <= _LONGEST_NAME else self._key(name)
 
-    def _name(self, name: str) -> str:
-        return storable(self.text(name))
+    def _key(self, name: str) -> tuple[str, bool]:
+        return storable(self.text(name[:LONGEST_TEXT])), name in self.names
 
     def _any_line(self, line: str) -> str:
         return self._remembered_line(line) if _comes_again(line) else self._line(line)
@@ -155,7 +153,7 @@ class Redaction:
 
     def names_a_secret(self, name: str, paths: Iterable[Path] = ()) -> bool:
         """Whether what stands under this name is secret, at places that these paths lead to."""
-        return name in self.names or () in paths
+        return self.key(name)[1] or () in paths
 
     def value(self, value: Any, secrets: Secrets = NO_SECRETS, paths: Sequence[Path] = (), budget: int = 16_000) -> Any:
         """
@@ -188,8 +186,8 @@ def _is_plain(text: str) -> bool:
 
 
 def _comes_again(line: str) -> bool:
-    """Whether it is one of those that a traceback is made of, but for its last."""
-    return line.startswith("  ") and len(line) <= _LONGEST_LINE
+    """Whether it is one of those that a traceback is made of, but for its last, or the name of a task or a host."""
+    return len(line) <= _LONGEST_LINE and (line.startswith("  ") or _NAME.fullmatch(line) is not None)
 
 
 def below(paths: Sequence[Path], name: str) -> tuple[Path, ...]:
@@ -232,10 +230,6 @@ class _Shown:
         self._left -= len(text) + 4
         return text
 
-    def _name(self, name: str) -> str:
-        self._left -= len(name)
-        return storable(self._rules.name(name[:LONGEST_TEXT], self._secrets))
-
     def _redacted(self, text: str) -> str:
         return storable(self._rules.text(text, self._secrets))
 
@@ -256,10 +250,14 @@ class _Shown:
             if self._left <= 0:
                 shown["…"] = f"[{len(value) - number} more]"
                 break
-            name, onward = str(key), below(paths, str(key))
-            self._left -= 4
-            hidden = self._rules.names_a_secret(name, onward) and not says_nothing(item)
-            shown[self._name(name)] = MARK if hidden else self.value(item, onward, levels - 1)
+            name = str(key)
+            named, secret = self._rules.key(name)
+            if self._secrets.values:
+                named = self._secrets.hide(named)
+            onward = below(paths, name) if paths else ()
+            self._left -= 4 + len(named)
+            hidden = (secret or () in onward) and not says_nothing(item)
+            shown[named] = MARK if hidden else self.value(item, onward, levels - 1)
         return shown
 
     def _list(self, value: Sequence[Any], paths: Sequence[Path], levels: int) -> list[Any]:
@@ -295,7 +293,9 @@ class _Found:
         self._rules = rules
         self._open: list[tuple[Any, Sequence[Path], bool]] = []
         for name, value, paths in named:
-            self._meet(value, paths, rules.names_a_secret(name, paths))
+            hidden = rules.key(name)[1] or () in paths
+            if hidden or not isinstance(value, _SCALARS):
+                self._meet(value, paths, hidden)
         while self._open and len(self.values) <= _MOST_VALUES:
             self._enter(*self._open.pop())
 
@@ -312,8 +312,11 @@ class _Found:
             for key, item in value.items():
                 if key == "__type__":
                     continue  # how kombu writes a type into JSON
-                onward = below(paths, str(key)) if paths else ()
-                self._meet(item, onward, secret or (isinstance(key, str) and key in self._rules.names) or () in onward)
+                name = str(key)
+                onward = below(paths, name) if paths else ()
+                hidden = secret or self._rules.key(name)[1] or () in onward
+                if hidden or not isinstance(item, _SCALARS):
+                    self._meet(item, onward, hidden)
             return
         for number, item in enumerate(value):
             onward = below(paths, str(number)) if paths else ()
@@ -357,6 +360,8 @@ def _spellings(value: str) -> set[str]:
     quoted = {quote(value, safe="", errors="replace"), storable(value)}
     return {spelling for spelling in {value} | escaped | lines | quoted if spelling}
 
+
+_SCALARS: Final = (str, int, float, type(None))
 
 #: The rules of a process that was given no others.
 USUAL: Final = Redaction()

@@ -132,5 +132,7 @@ def _paths_of(number: int, name: str, redaction: Redaction) -> tuple[Path, ...]:
 
 def named_headers(headers: Mapping[str, Any], redaction: Redaction) -> Iterator[Named]:
     """Headers with their names, and the paths that go on from them."""
+    if not redaction.paths:
+        return ((str(name), value, ()) for name, value in headers.items())
     paths = redaction.paths_from("headers")
     return ((str(name), value, below(paths, str(name))) for name, value in headers.items())

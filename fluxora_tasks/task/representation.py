@@ -18,6 +18,9 @@ from fluxora_tasks.task.parameters import parameters_of
 #: Characters of one of Celery's representations, and so the most items it can show.
 LONGEST: Final = 1024
 
+#: Set on a request once its secrets were looked for; its log lines and its fingerprint ask for them.
+_FOUND: Final = "_fx_secrets"
+
 #: Types whose representation tells nothing but their value.
 _PLAIN: Final = (int, float, date, time, timedelta, Decimal, UUID, type(None))
 
@@ -43,8 +46,12 @@ def secrets_of_run(task: Any, redaction: Redaction) -> Secrets:
     request = getattr(task, "request", None)
     if request is None or request.args is None:
         return NO_SECRETS
-    headers = {**(request.headers or {}), **(request.stamps or {})}
-    return secrets_of(request.args, request.kwargs, parameters_of(task), redaction, headers)
+    found: Secrets | None = getattr(request, _FOUND, None)
+    if found is None:
+        headers = {**(request.headers or {}), **(request.stamps or {})}
+        found = secrets_of(request.args, request.kwargs, parameters_of(task), redaction, headers)
+        setattr(request, _FOUND, found)
+    return found
 
 
 def representations(
@@ -56,6 +63,8 @@ def representations(
     Args:
         levels: Of nesting, as Celery's ``task_repr_maxlevels``.
     """
+    if not args and not kwargs:
+        return {}
     try:
         found = _Hiding(redaction, levels)
         shown_args = found.arguments(args or (), kwargs or {}, parameters)
