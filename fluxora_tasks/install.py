@@ -23,6 +23,8 @@ from fluxora_tasks.configuration import redis_among
 from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, read_grouping
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
+from fluxora_tasks.deadletter.redaction import Redaction
+from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.deadletter.topology import dead_letter_queue
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.journal import Journal
@@ -32,6 +34,8 @@ from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.task.degraded import DegradedResults
+from fluxora_tasks.task.parameters import parameters_of
+from fluxora_tasks.task.representation import representations
 from fluxora_tasks.task.results import store_under_original_ids
 from fluxora_tasks.transport.connection import DurableConnection
 from fluxora_tasks.transport.outgoing import Outgoing
@@ -80,6 +84,11 @@ class Extension:
     def breakers(self) -> Breakers:
         """Circuits on this app's shared state."""
         return breakers() if shared_state() is self.store else Breakers(self.store)
+
+    @functools.cached_property
+    def redaction(self) -> Redaction:
+        """What is hidden of messages and failures."""
+        return read_redaction(self.settings.redaction_file)
 
     @functools.cached_property
     def journal(self) -> Journal | None:
@@ -149,8 +158,10 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     settings = settings or load_settings()
     use_policies(settings.breakers_file)
     extension = Extension(app, settings, _default_policy(settings))
+    if settings.redaction_file is not None:
+        _ = extension.redaction  # a file that does not work is told now
     if settings.grouping_file is not None:
-        _ = extension.grouping  # a file that does not work is told now
+        _ = extension.grouping  # likewise
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)
@@ -239,6 +250,7 @@ def _note_sends(app: Celery, extension: Extension) -> None:
     @functools.wraps(inner)
     def send_task(name: str, *args: Any, **options: Any) -> Any:
         outgoing.prepare(options)
+        _hide_arguments(app, extension.redaction, name, args, options)
         headers = options.get("headers") or {}
         if MESSAGE_ID in headers:
             return inner(name, *args, **options)
@@ -255,3 +267,20 @@ def _note_sends(app: Celery, extension: Extension) -> None:
             raise
 
     app.send_task = send_task
+
+
+def _hide_arguments(
+    app: Celery, redaction: Redaction, name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Celery's representations of the arguments, which logs and events show, tell no secret."""
+    task = options.get("task_type") or app._tasks.get(name)
+    names = parameters_of(task) if task is not None else ()
+    hidden = representations(*_arguments(*args, **options), names, redaction, app.conf.task_repr_maxlevels)
+    for option, text in hidden.items():
+        if options.get(option) is None:
+            options[option] = text
+
+
+def _arguments(args: Any = None, kwargs: Any = None, *_: Any, **__: Any) -> tuple[Any, Any]:
+    """The two that ``send_task`` takes by position or by name."""
+    return args, kwargs

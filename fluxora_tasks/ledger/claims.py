@@ -226,12 +226,7 @@ def reveal(connection: Connection, dead_id: str, by: Requester, *, now: datetime
     if row is None:
         return None
     standing = standing_of(row)
-    texts = {
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
-    }
-    trail.write(connection, [audit_columns(now, dead_id, "revealed", standing.status, standing, **texts)])
+    trail.write(connection, [audit_columns(now, dead_id, "revealed", standing.status, standing, **said_by(by))])
     return payload_of(row)
 
 

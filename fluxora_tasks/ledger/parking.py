@@ -6,18 +6,32 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Note, Payload
 from fluxora_tasks.ledger.models import FailedImportRow
 from fluxora_tasks.ledger.records import FailedImport
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, UnstorableNote, as_json, storable
 
 _row = FailedImportRow
 _SHOWN: Final = tuple(getattr(_row, name) for name in FailedImport.__slots__)
+
+
+class Reader(Protocol):
+    """Says what a raw message says, and why one says nothing."""
+
+    def read(self, payload: Payload) -> Note: ...
+
+    def reason(self, error: Exception) -> str: ...
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a message; of what a database says only the first line, since the others quote the row."""
+    lines = str(getattr(error, "orig", error)).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def park(connection: Connection, payload: Payload, error: str, now: datetime) -> None:

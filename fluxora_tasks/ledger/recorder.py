@@ -194,7 +194,7 @@ class Recorder:
             return self._reader.read(payload)
         except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it is kept and stops no other
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
-            return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
+            return _Unreadable(payload, self._reader.reason(exc))
 
     def _sweep_when_due(self) -> None:
         now = time.monotonic()

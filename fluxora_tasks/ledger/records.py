@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 
 
 class Requester(Protocol):
@@ -117,6 +117,7 @@ class Story:
         payload: Its first message as received.
         failures: How often it failed; ``attempts`` has the first and the last of them.
         late_successes: Replays that succeeded after a newer one had been claimed: number and time.
+        view: What may be shown of the message; ``None`` where an older release recorded it.
     """
 
     letter: Letter
@@ -130,6 +131,7 @@ class Story:
     attempts: Sequence[Attempt]
     events: Sequence[AuditEvent]
     late_successes: Sequence[tuple[int, datetime]]
+    view: View | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,11 +108,11 @@ class Ledger:
         with writing(self._engine) as connection:
             parking.park(connection, payload, error, self._clock.now())
 
-    def try_import(self, seq: int, read: Callable[[Payload], Note]) -> str | None:
+    def try_import(self, seq: int, reader: parking.Reader) -> str | None:
         """Make a record of a parked message after all.
 
         Args:
-            read: What the message says; raises where it says nothing.
+            reader: Of the message; and of what is wrong with it.
 
         Returns:
             Why that failed, or ``None``; then it is parked no more.
@@ -124,7 +124,7 @@ class Ledger:
             payload = parking.payload(connection, seq)
         if payload is None:
             return "no message of this number is parked"
-        error = self._imported(payload, read)
+        error = self._imported(payload, reader)
         with writing(self._engine) as connection:
             if error is None:
                 parking.forget(connection, seq)
@@ -132,16 +132,16 @@ class Ledger:
                 parking.failed_again(connection, seq, error)
         return error
 
-    def _imported(self, payload: Payload, read: Callable[[Payload], Note]) -> str | None:
+    def _imported(self, payload: Payload, reader: parking.Reader) -> str | None:
         try:
-            note = read(payload)
+            note = reader.read(payload)
             _check(note)
             with writing(self._engine) as connection:
                 ingest(connection, [note], now=self._clock.now(), cap=self._cap)
         except LedgerUnavailable:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it stays parked
-            return f"{type(exc).__name__}: {exc}"
+            return reader.reason(exc)
         return None
 
     def failed_imports(self, *, after: int = 0, limit: int = 50) -> Sequence[FailedImport]:
@@ -321,7 +321,7 @@ class Ledger:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever one note does, it stops no other
             if len(notes) == 1:
-                return self._park_note(notes[0], str(getattr(exc, "orig", exc)))
+                return self._park_note(notes[0], parking.reason(exc))
         middle = len(notes) // 2
         return self._ingest_halving(notes[:middle]) + self._ingest_halving(notes[middle:])
 

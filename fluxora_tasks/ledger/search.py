@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.filters import Term
 from fluxora_tasks.ledger.models import (
@@ -21,12 +21,14 @@ from fluxora_tasks.ledger.models import (
     AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
+    DeadLetterViewRow,
     ReplayItemRow,
     TombstoneRow,
 )
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.views import read_view
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
@@ -134,7 +136,13 @@ def story(connection: Connection, dead_id: str) -> Story | None:
         attempts=_attempts(connection, dead_id),
         events=_events(connection, dead_id),
         late_successes=_late_successes(connection, dead_id),
+        view=_view(connection, dead_id),
     )
+
+
+def _view(connection: Connection, dead_id: str) -> View | None:
+    row = select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)
+    return read_view(connection.execute(row).scalar())
 
 
 def letter_of(row: AnyRow) -> Letter:

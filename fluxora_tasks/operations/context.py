@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kombu import Connection
 
+from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.ledger.database import open_engine, require_schema
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.dead_letters import DeadLetters
@@ -61,7 +62,9 @@ def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> 
         connect: Opens a connection to the broker; asked only when something is replayed.
 
     Raises:
+        ConfigurationError: the file with rules of redaction does not work.
         LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
         MissingExtra: its driver is not installed.
     """
-    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap)
+    redaction = read_redaction(settings.redaction_file)
+    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap, redaction=redaction)

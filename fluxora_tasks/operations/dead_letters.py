@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from kombu import Connection
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.redaction import USUAL, Redaction
+from fluxora_tasks.deadletter.view import view_of
 from fluxora_tasks.errors import UnknownDeadLetter
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.ingest import KEPT_FIRST
@@ -32,9 +31,6 @@ from fluxora_tasks.operations.records import (
 #: Ids of a selection.
 MOST_SELECTED: Final = 10_000
 
-#: Bytes of a body up to which its arguments are shown.
-MOST_SHOWN: Final = 1024 * 1024
-
 #: Records per transaction of an action, and claims held before they are sent.
 _DECIDED: Final = 500
 _CLAIMED: Final = 100
@@ -50,10 +46,19 @@ class DeadLetters:
         ledger: Where they stand.
         connect: Opens a connection to the broker; asked only when something is replayed.
         replay_cap: Replays that may fail before a record is quarantined.
+        redaction: What is hidden of records that have no view.
     """
 
-    def __init__(self, ledger: Ledger, connect: Callable[[], Connection], *, replay_cap: int = 3) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        connect: Callable[[], Connection],
+        *,
+        replay_cap: int = 3,
+        redaction: Redaction = USUAL,
+    ) -> None:
         self._ledger, self._connect, self._cap = ledger, connect, replay_cap
+        self._redaction = redaction
 
     def list(self, filter: str = "", *, limit: int = 50, cursor: str | None = None) -> Page:
         """One page, newest failure first.
@@ -75,7 +80,7 @@ class DeadLetters:
         story = self._ledger.story(self._whole_id(id))
         if story is None:
             raise UnknownDeadLetter(id)
-        return _detail(story)
+        return _detail(story, self._redaction)
 
     def reveal(self, id: str, actor: Actor) -> Original:
         """The message of a record as it was received; the audit says who asked, and why.
@@ -196,15 +201,16 @@ def _result(verdict: Verdict) -> ActionResult:
     return ActionResult(verdict.id, verdict.outcome, verdict.status, verdict.detail)
 
 
-def _detail(story: Story) -> DeadLetterDetail:
-    args, kwargs, note = _arguments(story.payload)
+def _detail(story: Story, redaction: Redaction) -> DeadLetterDetail:
+    # records of older releases have no view; theirs is made now, without the names of the task's parameters
+    view = story.view or view_of(story.payload, (), redaction)[0]
     return DeadLetterDetail(
         summary=_summary(story.letter),
-        args=args,
-        kwargs=kwargs,
-        body_note=note,
+        args=view.args,
+        kwargs=view.kwargs,
+        body_note=view.note,
         content_type=story.payload.content_type,
-        headers=_presentable(story.payload.headers),
+        headers=view.headers,
         traceback=story.traceback,
         worker=story.worker,
         exchange=story.exchange,
@@ -212,36 +218,6 @@ def _detail(story: Story) -> DeadLetterDetail:
         message_id=story.message_id,
         history=_history(story),
     )
-
-
-def _arguments(payload: Payload) -> tuple[list[Any] | None, dict[str, Any] | None, str | None]:
-    """Arguments of a JSON body of Celery's shape; any other body is described, and never loaded."""
-    size, kind = len(payload.body), payload.content_type or "unknown type"
-    if kind != "application/json":
-        return None, None, f"{size} bytes of {kind}, not loaded"
-    if size > MOST_SHOWN:
-        return None, None, f"{size} bytes of {kind}, too long to show"
-    try:
-        body = json.loads(payload.body)
-        args, kwargs, _embed = body
-    except (ValueError, TypeError, RecursionError):
-        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
-    if not isinstance(args, list) or not isinstance(kwargs, dict):
-        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
-    return _presentable(args), _presentable(kwargs), None
-
-
-def _presentable(value: Any) -> Any:
-    """A value that any terminal, page or JSON reader can take: no lone surrogates, no NaN."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {_presentable(str(key)): _presentable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_presentable(item) for item in value]
-    return value
 
 
 def _history(story: Story) -> Sequence[HistoryEntry]:

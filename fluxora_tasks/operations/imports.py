@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload
 from fluxora_tasks.errors import ConfigurationError
+from fluxora_tasks.ledger.parking import Reader
 from fluxora_tasks.ledger.records import FailedImport
 from fluxora_tasks.ledger.repository import Ledger
-from fluxora_tasks.operations.dead_letters import MOST_ROWS
+from fluxora_tasks.operations.acting import MOST_ROWS, check_limit
 from fluxora_tasks.operations.records import ActionResult
 
 
@@ -34,17 +35,17 @@ class Imports:
 
     Args:
         ledger: Where they are parked.
-        read: What a raw message says; raises where it says nothing.
+        reader: Of raw messages.
         on_recorded: Told the message ids of those that became records.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        read: Callable[[Payload], Note],
+        reader: Reader,
         on_recorded: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
-        self._ledger, self._read, self._on_recorded = ledger, read, on_recorded
+        self._ledger, self._reader, self._on_recorded = ledger, reader, on_recorded
 
     def list(self, *, limit: int = 50, cursor: str | None = None) -> ImportPage:
         """One page, oldest first.
@@ -52,8 +53,7 @@ class Imports:
         Raises:
             ConfigurationError: the limit or the cursor cannot be understood.
         """
-        if not 1 <= limit <= MOST_ROWS:
-            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        check_limit(limit)
         found = self._ledger.failed_imports(after=_number(cursor or "0"), limit=limit + 1)
         following = str(found[limit - 1].seq) if len(found) > limit else None
         return ImportPage(found[:limit], self._ledger.failed_import_count(), following)
@@ -75,20 +75,28 @@ class Imports:
         return numbers[1:]
 
     def _retry(self, seq: int) -> ActionResult:
-        told: list[str] = []
-
-        def read(payload: Payload) -> Note:
-            note = self._read(payload)
-            if isinstance(note, DeadLetter):
-                told.append(note.message_id)
-            return note
-
-        error = self._ledger.try_import(seq, read)
+        heard = _Hearing(self._reader)
+        error = self._ledger.try_import(seq, heard)
         if error is not None:
             return ActionResult(str(seq), "refused", None, error)
-        if self._on_recorded is not None and told:
-            self._on_recorded(told)
+        if self._on_recorded is not None and heard.message_ids:
+            self._on_recorded(heard.message_ids)
         return ActionResult(str(seq), "done", None, "became a record")
+
+
+class _Hearing:
+    """A reader that remembers which messages it read of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.reason = reader.reason
+        self.message_ids: list[str] = []
+
+    def read(self, payload: Payload) -> Note:
+        note = self._reader.read(payload)
+        if isinstance(note, DeadLetter):
+            self.message_ids.append(note.message_id)
+        return note
 
 
 def _number(text: str) -> int:

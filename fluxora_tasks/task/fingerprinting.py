@@ -18,8 +18,10 @@ from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, fingerprint_of
 from fluxora_tasks.deadletter.origin import queue_of
+from fluxora_tasks.deadletter.redaction import USUAL, Redaction
 from fluxora_tasks.task.failure_facts import facts_of
 from fluxora_tasks.task.outcome import read_mark
+from fluxora_tasks.task.representation import secrets_of_run
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,9 @@ def fingerprint_in_child(task: Any, error: BaseException) -> Fingerprint | None:
     """The fingerprint of a body's failure; ``None`` where making it failed, so that the main process makes one."""
     try:
         extension = getattr(task.app, "fluxora", None)
+        redaction: Redaction = getattr(extension, "redaction", USUAL)
         grouping: Grouping = getattr(extension, "grouping", BUILT_IN)
+        grouping = replace(grouping, redact=lambda text: redaction.text(text, secrets_of_run(task, redaction)))
         own = str(task.__module__ or "").partition(".")[0]
         facts = facts_of(error, _kind_of(error), task=task.name, queue=queue_of(task.app, task.request), own=own)
         return fingerprint_of(replace(facts, hook=_hook_of(task, error)), grouping)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Reject
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, View, json_safe
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping
 from fluxora_tasks.deadletter.identity import (
@@ -22,9 +22,12 @@ from fluxora_tasks.deadletter.identity import (
     dead_id_for,
     failure_id_for,
 )
+from fluxora_tasks.deadletter.redaction import NO_SECRETS, USUAL, Redaction, Secrets
+from fluxora_tasks.deadletter.view import view_of
 from fluxora_tasks.task.failure_facts import type_name
 from fluxora_tasks.task.fingerprinting import attached_to
 from fluxora_tasks.task.outcome import read_mark
+from fluxora_tasks.task.representation import secrets_of
 from fluxora_tasks.worker.fingerprinting import fingerprint_for
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ class Delivery:
         task: Name of its task, or empty.
         task_id: Celery's id, or empty.
         worker: Node name.
+        redaction: What is hidden of the message and its failure.
+        parameters: Names of the task's positional parameters, where it is known.
         release: Of the application, or empty.
         grouping: How its failures are grouped.
     """
@@ -70,6 +75,8 @@ class Delivery:
     task: str
     task_id: str
     worker: str
+    redaction: Redaction = USUAL
+    parameters: Sequence[str] = ()
     release: str = ""
     grouping: Grouping = BUILT_IN
 
@@ -141,7 +148,8 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
     """The dead letter of one failed delivery."""
     info = delivery.message.delivery_info or {}
     retries = delivery.headers.get("retries")
-    dead_id = delivery.dead_id
+    dead_id, payload = delivery.dead_id, payload_of(delivery.message)
+    message, traceback, view, fingerprint = described(delivery, reason, payload)
     return DeadLetter(
         dead_id=dead_id,
         failure_id=failure_id_for(dead_id, delivery.run_id),
@@ -155,16 +163,40 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
         exchange=str(info.get("exchange") or ""),
         routing_key=str(info.get("routing_key") or ""),
         exception_type=type_name(reason.error) if reason.error is not None else "",
-        message=cut(reason.text or _text("" if reason.error is None else reason.error), MESSAGE_LIMIT),
-        traceback=cut(reason.traceback, TRACEBACK_LIMIT),
+        message=message,
+        traceback=traceback,
         attempts=(retries if isinstance(retries, int) and 0 <= retries < _MANY else 0) + 1,
         failed_at=now,
         first_failed_at=reason.first_failed_at or now,
         worker=delivery.worker,
-        payload=payload_of(delivery.message),
-        fingerprint=fingerprint_for(delivery, reason),
+        payload=payload,
+        view=view,
+        fingerprint=fingerprint,
         release=delivery.release,
     )
+
+
+def described(delivery: Delivery, reason: Reason, payload: Payload) -> tuple[str, str, View, Fingerprint | None]:
+    """Message, traceback, view and fingerprint of a failure, as they may leave the worker."""
+    redaction = delivery.redaction
+    view, secrets = view_of(payload, delivery.parameters, redaction)
+    secrets = secrets.with_those_of(_loaded_secrets(delivery))
+    message = reason.text or _text("" if reason.error is None else reason.error)
+    return (
+        cut(redaction.long_text(message, secrets, MESSAGE_LIMIT), MESSAGE_LIMIT),
+        cut(redaction.long_text(reason.traceback, secrets, TRACEBACK_LIMIT), TRACEBACK_LIMIT),
+        view,
+        fingerprint_for(delivery, reason, secrets),
+    )
+
+
+def _loaded_secrets(delivery: Delivery) -> Secrets:
+    """Secrets in arguments that are no JSON, where the worker had loaded them anyway."""
+    loaded = getattr(delivery.message, "_decoded_cache", None)
+    if delivery.message.content_type == "application/json" or not isinstance(loaded, (list, tuple)):
+        return NO_SECRETS
+    args, kwargs = (*loaded, None, None)[:2]
+    return secrets_of(args, kwargs, delivery.parameters, delivery.redaction)
 
 
 def confirmation(delivery: Delivery, now: datetime) -> Confirmation:

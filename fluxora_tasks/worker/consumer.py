@@ -96,6 +96,7 @@ class Capturing:
             task=_text(headers.get("task")),
             task_id=_text(headers.get("id")),
             worker=str(self.hostname),
+            redaction=self.app.fluxora.redaction,
             release=self.app.fluxora.settings.release or "",
             grouping=self.app.fluxora.grouping,
         )

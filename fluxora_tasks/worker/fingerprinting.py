@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.deadletter.grouping import FailureFacts, detail_in, fingerprint_of
+from fluxora_tasks.deadletter.redaction import NO_SECRETS, Secrets
 from fluxora_tasks.task.failure_facts import facts_of
 
 if TYPE_CHECKING:
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def fingerprint_for(delivery: Delivery, reason: Reason) -> Fingerprint | None:
+def fingerprint_for(delivery: Delivery, reason: Reason, secrets: Secrets = NO_SECRETS) -> Fingerprint | None:
     """The fingerprint of a dead letter; ``None`` where making one failed, so that the ledger makes it of the letter."""
     if reason.fingerprint is not None:
         return reason.fingerprint
     try:
-        return fingerprint_of(_facts(delivery, reason), delivery.grouping)
+        redact = functools.partial(delivery.redaction.text, secrets=secrets)
+        return fingerprint_of(_facts(delivery, reason), replace(delivery.grouping, redact=redact))
     except Exception:
         logger.warning("a dead letter of task %s leaves without a fingerprint", delivery.task, exc_info=True)
         return None

@@ -25,13 +25,17 @@ from celery.worker.state import task_ready
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
 from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
 from fluxora_tasks.deadletter.origin import queue_of
+from fluxora_tasks.deadletter.redaction import Secrets
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
 from fluxora_tasks.task.outcome import had_its_retries
+from fluxora_tasks.task.parameters import parameters_of
+from fluxora_tasks.task.representation import representations, secrets_of
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
 from fluxora_tasks.worker.chord import can_repair, repair
 from fluxora_tasks.worker.deferral import Deferral, put_back
 from fluxora_tasks.worker.gate import Verdict
+from fluxora_tasks.worker.quiet import speaking_of
 from fluxora_tasks.worker.replays import due_after, progress
 from fluxora_tasks.worker.runtime import WorkerRuntime
 from fluxora_tasks.worker.validation import Malformed, check_headers, check_payload
@@ -74,6 +78,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         except Malformed as exc:
             raise InvalidMessage(exc.kind, str(exc)) from None
         super().__init__(message, **kwargs)
+        self._hide_arguments()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Celery builds one subclass per task, with two methods that do not call super()
@@ -88,6 +93,10 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
+        with speaking_of(lambda: self.secrets):
+            return self._on_failure(exc_info, send_failed_event, return_ok)
+
+    def _on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool, return_ok: bool) -> Any:
         error = error_of(exc_info)
         if isinstance(error, TimeLimitExceeded) and not return_ok:
             return None  # the pool calls on_timeout next; telling it here too would fire the error callbacks twice
@@ -246,8 +255,33 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             note = dead_letter(self._delivery, reason(), now)
         except Exception as exc:
             logger.exception("describing a failure failed; the message is kept without a description")
-            note = dead_letter(self._delivery, Reason(Kind.EXCEPTION, text=f"not described: {exc!r}"), now)
+            note = dead_letter(self._delivery, Reason(Kind.EXCEPTION, text=f"not described: {type(exc).__name__}"), now)
         return replace(note, gate_unavailable=self._gate_unavailable)
+
+    # -- what is told -------------------------------------------------------------------------------------------
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Celery's events of a task; their texts tell no secret."""
+        if fields and self._eventer and self._eventer.enabled and self.task.send_events:
+            redaction, secrets = self._app.fluxora.redaction, self.secrets
+            fields = {
+                name: redaction.text(value, secrets) if isinstance(value, str) else value
+                for name, value in fields.items()
+            }
+        super().send_event(type, **fields)
+
+    @functools.cached_property
+    def secrets(self) -> Secrets:
+        """Among the arguments and headers of the message."""
+        headers, redaction = self._message.headers, self._app.fluxora.redaction
+        return secrets_of(self._args, self._kwargs, parameters_of(self._task), redaction, headers)
+
+    def _hide_arguments(self) -> None:
+        """Logs and events of the worker, and of its children, show what the message says of its arguments."""
+        hidden = representations(self._args, self._kwargs, parameters_of(self._task), self._app.fluxora.redaction)
+        if hidden:
+            self._request_dict.update(hidden)
+            self._argsrepr, self._kwargsrepr = hidden["argsrepr"], hidden["kwargsrepr"]
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -269,6 +303,8 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             task=str(self._type),
             task_id=str(self.id),
             worker=str(self._hostname),
+            redaction=self._app.fluxora.redaction,
+            parameters=parameters_of(self._task),
             release=self._app.fluxora.settings.release or "",
             grouping=self._app.fluxora.grouping,
         )

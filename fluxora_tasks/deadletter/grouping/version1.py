@@ -101,13 +101,13 @@ def _named(name: str, facts: FailureFacts, grouping: Grouping) -> tuple[str, ...
         case "type":
             return tuple(f"type={tidy(one)}" for one in facts.types)
         case "message":
-            message = tidy(grouping.redact(parameterise(facts.root.message if facts.root else facts.text)))
+            message = tidy(parameterise(grouping.redact(facts.root.message if facts.root else facts.text)))
             return (f"message={message}",) if message else ()
         case "status" | "detail":
             value = tidy(getattr(facts, name))
             return (value,) if value else ()
         case "content":
-            value = tidy(grouping.redact(parameterise(facts.content_type.partition(";")[0])))
+            value = tidy(parameterise(grouping.redact(facts.content_type.partition(";")[0])))
         case "at":
             value = tidy(facts.frame)
         case _:

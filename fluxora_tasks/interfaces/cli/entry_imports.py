@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, json_option, run
+from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, json_option, paged, run
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
@@ -17,8 +17,7 @@ def imports() -> None:
 
 
 @imports.command("list", cls=Command, epilog=EXIT_CODES)
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
+@paged
 @json_option
 @click.pass_context
 def imports_list(ctx: click.Context, limit: int, cursor: str | None, as_json: bool) -> None:

@@ -45,7 +45,7 @@ def retry(ctx: click.Context, *, numbers: tuple[str, ...], everything: bool, as_
 def open_operations(ctx: click.Context) -> Imports:
     """The operations on the parked messages of this app's ledger."""
     found = extension(ctx)
-    return Imports(open_ledger(found.settings), NoteReader(found.grouping).read, closing_journal(found))
+    return Imports(open_ledger(found.settings), NoteReader(found.grouping, found.redaction), closing_journal(found))
 
 
 def import_document(item: FailedImport) -> dict[str, Any]:

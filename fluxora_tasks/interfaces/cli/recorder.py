@@ -65,7 +65,7 @@ def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
         batch=settings.recorder_batch,
         on_recorded=closing_journal(found),
         care=Care(settings.unconfirmed_after, retention_of(settings)),
-        reader=NoteReader(found.grouping),
+        reader=NoteReader(found.grouping, found.redaction),
     )
 
 

@@ -28,7 +28,7 @@ def test_a_message_that_can_be_read_now_becomes_a_record(ledger: Ledger, engine:
     note = letter("m1")
     ledger.park(raw(note), "an older release could not read it")
     told: list[str] = []
-    imports = Imports(ledger, NoteReader().read, told.extend)
+    imports = Imports(ledger, NoteReader(), told.extend)
     (parked,) = imports.list().items
 
     (result,) = imports.retry([str(parked.seq)])
@@ -44,7 +44,7 @@ def test_what_is_still_unreadable_stays(ledger: Ledger) -> None:
     ledger.park(Payload(b"garbage", DEAD_LETTER_TYPE), "no note")
     ledger.park(raw(letter("m1")), "old")
     ledger.park(raw(replace(letter("m2"), dead_id="x" * 100)), "id too long")
-    imports = Imports(ledger, NoteReader().read)
+    imports = Imports(ledger, NoteReader())
 
     outcomes = [one.outcome for one in imports.retry([])]
 
@@ -59,7 +59,7 @@ def test_a_record_that_exists_already_is_no_second_one(ledger: Ledger) -> None:
     ledger.ingest([letter("m1")])
     ledger.park(raw(letter("m1")), "old")
 
-    Imports(ledger, NoteReader().read).retry([])
+    Imports(ledger, NoteReader()).retry([])
 
     assert (ledger.find().total, ledger.failed_import_count()) == (1, 0)
 
@@ -68,7 +68,7 @@ def test_pages_and_numbers(ledger: Ledger) -> None:
     """Oldest first; what is no number is told."""
     for number in range(3):
         ledger.park(Payload(b"%d" % number), "no note")
-    imports = Imports(ledger, NoteReader().read)
+    imports = Imports(ledger, NoteReader())
 
     first = imports.list(limit=2)
     rest = imports.list(cursor=first.next)

@@ -13,6 +13,7 @@ from kombu import Connection, Producer, Queue
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, content_type_of, encode
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.deadletter.grouping import Grouping, Rule
+from fluxora_tasks.ledger.reading import NoteReader
 from fluxora_tasks.ledger.recorder import Recorder
 from tests.letters import letter
 
@@ -38,7 +39,7 @@ def recorded(count: int, messages: Sequence[tuple[bytes, str, dict[str, Any]]], 
                 body, routing_key=queue.name, declare=[queue], content_type=content_type, content_encoding="binary",
                 headers=headers,
             )  # fmt: skip
-        recorder = Recorder(connection, queue, ledger, sweep=lambda: None, grouping=grouping)
+        recorder = Recorder(connection, queue, ledger, sweep=lambda: None, reader=NoteReader(grouping))
         watchdog = threading.Timer(20, stop.set)
         watchdog.start()
         recorder.run(stop)
