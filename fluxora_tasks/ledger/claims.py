@@ -1,4 +1,4 @@
-"""Changes an operator asks for [sqlalchemy]: claim a replay, give it back, resolve, discard.
+"""Changes an operator asks for [sqlalchemy]: claim a replay, give it back, give it up, resolve, discard, restore.
 
 Each runs in the caller's transaction, looks at locked rows, and compares the version it saw. A claim uses up a
 replay number, whatever becomes of it, so that an answer can never be taken for that of another replay.
@@ -6,22 +6,38 @@ replay number, whatever becomes of it, so that an answer can never be taken for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
+from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
-from fluxora_tasks.ledger.fold import audit_columns, standing_columns
+from fluxora_tasks.ledger import groups, trail
+from fluxora_tasks.ledger.audits import audit_columns, said_by
+from fluxora_tasks.ledger.fold import standing_columns
 from fluxora_tasks.ledger.ingest import STANDING, lock_items, standing_of
-from fluxora_tasks.ledger.models import AnyRow, AuditEventRow, DeadLetterRow, ReplayItemRow
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, OutboxRow, ReplayItemRow, table_of
+from fluxora_tasks.ledger.outbox import event_columns
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
+from fluxora_tasks.ledger.rows import MESSAGE_LENGTH, storable
 from fluxora_tasks.ledger.search import payload_of
-from fluxora_tasks.ledger.standing import OPEN, Standing, Status, claimed, decided, released
+from fluxora_tasks.ledger.standing import (
+    OPEN,
+    Standing,
+    Status,
+    claimed,
+    decided,
+    lost,
+    readmitted,
+    released,
+    restored,
+)
+from fluxora_tasks.ledger.statements import insert_all
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -32,7 +48,7 @@ _item = ReplayItemRow
 _VERSIONED: Final = (_row.id, _row.version, *STANDING)
 _MESSAGE: Final = (
     *(_row.queue, _row.message_id, _row.content_type, _row.content_encoding),
-    *(_row.headers, _row.properties, _row.body),
+    *(_row.headers, _row.properties, _row.body, _row.emptied_at),
 )
 
 
@@ -46,7 +62,7 @@ def claim(
     verdicts, changes, items = [], [], []
     for dead_id in ids:
         row = rows.get(dead_id)
-        refusal = _refusal(dead_id, row, "replayed", holders) or _without_queue(row)
+        refusal = _unknown(dead_id) if row is None else _not_claimable(row, holders)
         if refusal or row is None:
             verdicts.append(refusal or _unknown(dead_id))
             continue
@@ -57,30 +73,95 @@ def claim(
         items.append(item)
         changes.append((row, before, after))
         verdicts.append(Verdict(dead_id, "done", after.status, _sent_line(row, after), _claim_of(row, item)))
-    _change(connection, changes, "replayed", by, now)
     if items:
         connection.execute(insert(_item), items)
+    _change(connection, changes, "replayed", by, now, operation_id)
     return verdicts
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator says of a record.
+
+    Attributes:
+        event: Its name in the audit.
+        allows: Whether it can be said of a record that stands so.
+        after: Where the record stands then.
+        only: Which records it can be said of, for people.
+    """
+
+    event: str
+    allows: Callable[[Standing], bool]
+    after: Callable[[Standing], Standing]
+    only: str
+
+
+def _is_open(standing: Standing) -> bool:
+    return standing.status in OPEN
+
+
+_OPEN_ONES: Final = "only PENDING or FAILED can be {}"
+
+RESOLVE: Final = Decision(
+    "resolved", _is_open, lambda before: decided(before, Status.RESOLVED), _OPEN_ONES.format("resolved")
+)
+DISCARD: Final = Decision(
+    "discarded", _is_open, lambda before: decided(before, Status.DISCARDED), _OPEN_ONES.format("discarded")
+)
+RESTORE: Final = Decision(
+    "restored",
+    lambda before: before.may_be_restored,
+    restored,
+    "only DISCARDED, or RESOLVED by an operator, can be restored",
+)
+READMIT: Final = Decision(
+    "released", lambda before: before.status is Status.FAILED, readmitted, "only FAILED can be released"
+)
+
+
 def decide(
-    connection: Connection, ids: Sequence[str], status: Status, by: Requester, *, now: datetime
+    connection: Connection,
+    ids: Sequence[str],
+    decision: Decision,
+    by: Requester,
+    *,
+    now: datetime,
+    operation_id: str | None = None,
 ) -> list[Verdict]:
-    """Resolve or discard records; one verdict per id, in the order given."""
+    """Resolve, discard, restore or release records; one verdict per id, in the order given."""
     rows = _locked(connection, ids, *_VERSIONED)
     holders = _holders(connection, [row.id for row in rows.values() if row.status == Status.RETRYING])
     verdicts, changes = [], []
     for dead_id in ids:
         row = rows.get(dead_id)
-        refusal = _refusal(dead_id, row, status.lower(), holders)
-        if refusal or row is None:
-            verdicts.append(refusal or _unknown(dead_id))
+        if row is None:
+            verdicts.append(_unknown(dead_id))
             continue
         before = standing_of(row)
-        changes.append((row, before, decided(before, status)))
-        verdicts.append(Verdict(dead_id, "done", status, f"was {before.status}"))
-    _change(connection, changes, status.lower(), by, now)
+        if not decision.allows(before):
+            verdicts.append(_not_allowed(row, decision.only, holders))
+            continue
+        after = decision.after(before)
+        changes.append((row, before, after))
+        verdicts.append(Verdict(dead_id, "done", after.status, f"was {before.status}"))
+    _change(connection, changes, decision.event, by, now, operation_id)
     return verdicts
+
+
+def lose(connection: Connection, dead_id: str, replay_no: int, by: Requester, *, now: datetime, cap: int) -> Verdict:
+    """Give up a replay nobody has heard of; its gate is closed already, so that a late copy of it does not run."""
+    row = _locked(connection, [dead_id], *_VERSIONED).get(dead_id)
+    if row is None:
+        return _unknown(dead_id)
+    lock_items(connection, _item.dead_letter_id == dead_id)
+    item = connection.execute(select(_item).where(_item.dead_letter_id == dead_id, _item.active)).one_or_none()
+    before = standing_of(row)
+    if item is None or before.status is not Status.RETRYING or {item.replay_no, before.replay_no} != {replay_no}:
+        return Verdict(dead_id, "conflict", before.status, f"is {before.status}: the replay has its outcome")
+    connection.execute(update(_item).where(_item.id == item.id).values(state="lost", active=False, ended_at=now))
+    after = lost(before, cap)
+    _change(connection, [(row, before, after)], "lost", by, now, item.operation_id)
+    return Verdict(dead_id, "done", after.status, f"replay {replay_no} is lost")
 
 
 def mark_issued(connection: Connection, item_ids: Sequence[str], *, now: datetime) -> None:
@@ -139,6 +220,37 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
     return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
 
 
+def reveal(connection: Connection, dead_id: str, by: Requester, *, now: datetime) -> Payload | None:
+    """The sealed original of a record, after an audit row says who looked at it and why; ``None``: no such record."""
+    row = _locked(connection, [dead_id], *_VERSIONED, *_MESSAGE).get(dead_id)
+    if row is None:
+        return None
+    standing = standing_of(row)
+    trail.write(connection, [audit_columns(now, dead_id, "revealed", standing.status, standing, **said_by(by))])
+    return payload_of(row)
+
+
+def flag_unconfirmed(connection: Connection, *, before: datetime, now: datetime) -> int:
+    """Note replays whose messages are with the broker and that nobody has heard of since ``before``."""
+    silent = (
+        _item.state == "issued",
+        _item.unconfirmed_at.is_(None),
+        _item.issued_at < before,
+        or_(_item.progress_at.is_(None), _item.progress_at < before),
+        or_(_item.due_at.is_(None), _item.due_at < before),
+    )
+    lock_items(connection, and_(*silent))
+    found = connection.execute(select(_item.id, _item.dead_letter_id, _item.replay_no).where(*silent)).all()
+    if found:
+        ids = [item.id for item in found]
+        connection.execute(update(_item).where(_item.id.in_(ids)).values(unconfirmed_at=now))
+        told = [
+            event_columns(now, "message.unconfirmed", item.dead_letter_id, replay_no=item.replay_no) for item in found
+        ]
+        insert_all(connection, table_of(OutboxRow), told)
+    return len(found)
+
+
 class _System:
     """The requester of what happens by itself."""
 
@@ -186,20 +298,22 @@ def _last_task_ids(connection: Connection, ids: Sequence[str]) -> dict[str, str]
     return {row.dead_letter_id: row.task_id for row in connection.execute(query)}
 
 
-def _refusal(dead_id: str, row: AnyRow | None, verb: str, holders: dict[str, str]) -> Verdict | None:
-    if row is None:
-        return _unknown(dead_id)
-    if row.status == Status.RETRYING:
-        return Verdict(dead_id, "conflict", row.status, holders.get(dead_id, "already replaying"))
+def _not_claimable(row: AnyRow, holders: dict[str, str]) -> Verdict | None:
     if row.status not in OPEN:
-        return Verdict(dead_id, "refused", row.status, f"is {row.status}; only PENDING or FAILED can be {verb}")
+        return _not_allowed(row, _OPEN_ONES.format("replayed"), holders)
+    if row.emptied_at is not None:
+        when = f"{row.emptied_at:%Y-%m-%d}"
+        return Verdict(row.id, "refused", row.status, f"its message was dropped by retention on {when}")
+    if not row.queue:
+        line = "nobody knows which queue it came from, so it cannot be replayed"
+        return Verdict(row.id, "refused", row.status, line)
     return None
 
 
-def _without_queue(row: AnyRow | None) -> Verdict | None:
-    if row is None or row.queue:
-        return None
-    return Verdict(row.id, "refused", row.status, "nobody knows which queue it came from, so it cannot be replayed")
+def _not_allowed(row: AnyRow, only: str, holders: dict[str, str]) -> Verdict:
+    if row.status == Status.RETRYING:
+        return Verdict(row.id, "conflict", row.status, holders.get(row.id, "already replaying"))
+    return Verdict(row.id, "refused", row.status, f"is {row.status}; {only}")
 
 
 def _unknown(dead_id: str) -> Verdict:
@@ -226,9 +340,7 @@ def _item_columns(
         "previous_status": row.status,
         "operation_id": operation_id,
         "task_id": task_id,
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
     }
 
 
@@ -251,6 +363,7 @@ def _change(
     event: str,
     by: Requester,
     now: datetime,
+    operation_id: str | None = None,
 ) -> None:
     """Store new standings where the version is still the one seen, with their audit rows.
 
@@ -272,12 +385,15 @@ def _change(
     if written.rowcount != len(changes):
         raise ConflictError("a record was changed meanwhile; nothing was done, try again")
     texts = {
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
         "detail": by.detail if isinstance(by, _System) else "",
+        "operation_id": operation_id,
     }
-    connection.execute(
-        insert(AuditEventRow),
+    trail.write(
+        connection,
         [audit_columns(now, row.id, event, before.status, after, **texts) for row, before, after in changes],
     )
+    counts = groups.Changes()
+    for row, before, after in changes:
+        counts.move((row.group_id, before.status), (row.group_id, after.status))
+    groups.apply(connection, counts, now)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
+from fluxora_tasks.ledger.audits import Columns, audit_columns
 from fluxora_tasks.ledger.rows import (
     LABEL_LENGTH,
     Entry,
@@ -21,8 +22,6 @@ from fluxora_tasks.ledger.rows import (
     storable,
 )
 from fluxora_tasks.ledger.standing import Standing, Status, failed, failure_of, first_failed, succeeded
-
-Columns = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -83,7 +82,6 @@ def new_record(dead_id: str, news: News, now: datetime, cap: int) -> Folded:
     columns = {
         "id": dead_id,
         "version": 1,
-        "group_id": None,
         "status_at": now,
         "recorded_at": now,
         **_counters(news.entries),
@@ -122,25 +120,7 @@ def standing_columns(standing: Standing) -> Columns:
         "decided": standing.decided,
         "suspect": standing.suspect,
         "conflict": standing.conflict,
-    }
-
-
-def audit_columns(
-    at: datetime, dead_letter_id: str, event: str, before: Status | None, after: Standing, **texts: str
-) -> Columns:
-    """The row of one change of status; ``texts`` are actor, source, reason, detail."""
-    return {
-        "at": at,
-        "dead_letter_id": dead_letter_id,
-        "event": event,
-        "from_status": before.value if before else None,
-        "to_status": after.status.value,
-        "replay_no": after.replay_no,
-        "actor": "system",
-        "source": "system",
-        "reason": "",
-        "detail": "",
-        **texts,
+        "forgiven": standing.forgiven,
     }
 
 

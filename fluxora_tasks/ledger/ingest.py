@@ -13,22 +13,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note, Progress
-from fluxora_tasks.ledger import early
-from fluxora_tasks.ledger.fold import Columns, Folded, News, by_record, known_record, new_record
+from fluxora_tasks.ledger import early, groups, trail
+from fluxora_tasks.ledger.audits import Columns
+from fluxora_tasks.ledger.fold import Folded, News, by_record, known_record, new_record
 from fluxora_tasks.ledger.models import (
     AnyRow,
-    AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
+    DeadLetterViewRow,
     ReplayItemRow,
     table_of,
 )
-from fluxora_tasks.ledger.rows import attempt_columns
+from fluxora_tasks.ledger.retelling import retell
+from fluxora_tasks.ledger.rows import Entry, attempt_columns
 from fluxora_tasks.ledger.standing import Standing, Status
-from fluxora_tasks.ledger.statements import insert_all, insert_new
+from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.views import view_columns
 
 #: Failures per record whose texts are kept: the first, the last.
 KEPT_FIRST: Final = 5
@@ -36,10 +39,10 @@ KEPT_LAST: Final = 20
 
 _row = DeadLetterRow
 
-#: The columns ``standing_of`` reads.
+#: The columns ``standing_of`` reads, and the group that the record is counted in.
 STANDING: Final = (
     *(_row.status, _row.shown_key, _row.kind, _row.replay_no, _row.replays),
-    *(_row.confirmed_no, _row.decided, _row.suspect, _row.conflict),
+    *(_row.confirmed_no, _row.decided, _row.suspect, _row.conflict, _row.forgiven, _row.group_id),
 )
 
 
@@ -73,6 +76,9 @@ class _Writes:
     audits: list[Columns] = field(default_factory=list)
     updates: dict[frozenset[str], list[Columns]] = field(default_factory=lambda: defaultdict(list))
     long_stories: list[str] = field(default_factory=list)
+    views: list[Columns] = field(default_factory=list)
+    retold: dict[str, Entry | None] = field(default_factory=dict)
+    groups: groups.Changes = field(default_factory=groups.Changes)
 
 
 def ingest(connection: Connection, notes: Sequence[Note], *, now: datetime, cap: int) -> IngestReport:
@@ -87,9 +93,10 @@ def ingest(connection: Connection, notes: Sequence[Note], *, now: datetime, cap:
     for dead_id, row in rows.items():
         entries = [entry for entry in known[dead_id].entries if entry.letter.failure_id in fresh]
         item = News(entries, known[dead_id].successes)
-        _note_changes(writes, row, known_record(row, standing_of(row), item, now, cap))
+        _note_changes(writes, row, item, known_record(row, standing_of(row), item, now, cap))
     _write(connection, writes)
     _end_replays(connection, notes, now)
+    groups.apply(connection, writes.groups, now)
     successes = [note for dead_id, item in known.items() if dead_id not in rows for note in item.successes]
     early.remember(connection, successes, now)
     return IngestReport(
@@ -112,6 +119,7 @@ def standing_of(row: AnyRow) -> Standing:
         decided=row.decided,
         suspect=row.suspect,
         conflict=row.conflict,
+        forgiven=row.forgiven,
     )
 
 
@@ -130,17 +138,36 @@ def _insert_records(
     recorded = insert_new(connection, table_of(_row), "id", [record.columns for record in folded.values()])
     for dead_id, record in folded.items():
         if dead_id in recorded:
-            writes.attempts.extend(map(attempt_columns, news[dead_id].entries))
-            writes.audits.extend(record.audits)
-            _note_length(writes, dead_id, record.columns)
+            _note_record(writes, dead_id, news[dead_id].entries, record)
     return recorded
 
 
-def _note_changes(writes: _Writes, row: AnyRow, record: Folded) -> None:
-    if record.columns:
-        writes.updates[frozenset(record.columns)].append({"dead_letter_id": row.id, **record.columns})
-        writes.audits.extend(record.audits)
-        _note_length(writes, row.id, record.columns)
+def _note_record(writes: _Writes, dead_id: str, entries: Sequence[Entry], record: Folded) -> None:
+    columns = record.columns
+    writes.attempts.extend(map(attempt_columns, entries))
+    writes.audits.extend(record.audits)
+    writes.views.append(view_columns(dead_id, entries[0].letter.view, columns, columns))
+    _note_length(writes, dead_id, columns)
+    _note_places(writes, None, (columns["group_id"], Status(columns["status"])), entries)
+
+
+def _note_changes(writes: _Writes, row: AnyRow, news: News, record: Folded) -> None:
+    columns = record.columns
+    if not columns:
+        return
+    writes.updates[frozenset(columns)].append({"dead_letter_id": row.id, **columns})
+    writes.audits.extend(record.audits)
+    _note_length(writes, row.id, columns)
+    if "shown_key" in columns or "kept_key" in columns:
+        writes.retold[row.id] = news.entries[0] if "kept_key" in columns else None
+    before = (row.group_id, Status(row.status))
+    _note_places(writes, before, (columns.get("group_id", row.group_id), Status(columns["status"])), news.entries)
+
+
+def _note_places(writes: _Writes, before: groups.Place, after: groups.Place, entries: Iterable[Entry]) -> None:
+    writes.groups.move(before, after)
+    for entry in entries:
+        writes.groups.failed(entry)
 
 
 def _note_length(writes: _Writes, dead_id: str, columns: Columns) -> None:
@@ -171,12 +198,15 @@ def _insert_attempts(connection: Connection, known: Mapping[str, News]) -> set[s
 
 def _write(connection: Connection, writes: _Writes) -> None:
     insert_new(connection, table_of(DeadAttemptRow), "failure_id", writes.attempts)
-    insert_all(connection, table_of(AuditEventRow), writes.audits)
+    insert_new(connection, table_of(DeadLetterViewRow), "dead_letter_id", writes.views)
+    trail.write(connection, writes.audits)
     for names, rows in writes.updates.items():
         statement = update(_row).where(_row.id == bindparam("dead_letter_id"))
         connection.execute(statement.values({name: bindparam(name) for name in names}), rows)
     if writes.long_stories:
         _trim(connection, writes.long_stories)
+    if writes.retold:
+        retell(connection, writes.retold)
 
 
 def _trim(connection: Connection, ids: Sequence[str]) -> None:
@@ -192,17 +222,39 @@ def _trim(connection: Connection, ids: Sequence[str]) -> None:
     connection.execute(update(row).where(row.failure_id.in_(middle)).values(trimmed=True, message="", traceback=""))
 
 
-def _end_replays(connection: Connection, notes: Iterable[Note], now: datetime) -> None:
-    """Note the outcome of replays; a success stands over a failure of the same number."""
+def _end_replays(connection: Connection, notes: Sequence[Note], now: datetime) -> None:
+    """Note the progress and the outcome of replays; a success stands over a failure of the same number."""
     ended: dict[type, set[tuple[str, int]]] = {DeadLetter: set(), Confirmation: set()}
     for note in notes:
         if note.replay_no and not isinstance(note, Progress):
             ended[type(note)].add((note.dead_id, note.replay_no))
-    touched = {dead_id for numbers in ended.values() for dead_id, _ in numbers}
+    put_off = [note for note in notes if isinstance(note, Progress)]
+    touched = {note.dead_id for note in notes if note.replay_no}
     if touched:
         lock_items(connection, ReplayItemRow.dead_letter_id.in_(touched))
+    _put_off(connection, put_off)
     _end(connection, ended[DeadLetter] - ended[Confirmation], "failed", now)
     _end(connection, ended[Confirmation], "succeeded", now)
+
+
+def _put_off(connection: Connection, notes: Sequence[Progress]) -> None:
+    """Note that replays go on; the newest word counts."""
+    item = ReplayItemRow
+    if notes:
+        connection.execute(
+            update(item)
+            .where(item.dead_letter_id == bindparam("dead_id"), item.replay_no == bindparam("number"), item.active)
+            .where(or_(item.progress_at.is_(None), item.progress_at < bindparam("seen", type_=item.progress_at.type)))
+            .values(
+                progress_at=bindparam("seen", type_=item.progress_at.type),
+                due_at=bindparam("due", type_=item.due_at.type),
+                unconfirmed_at=None,
+            ),
+            [
+                {"dead_id": note.dead_id, "number": note.replay_no, "seen": note.seen_at, "due": note.due_at}
+                for note in notes
+            ],
+        )
 
 
 def _end(connection: Connection, ended: set[tuple[str, int]], outcome: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ and headers are JSON, which escapes both without loss.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Progress, json_safe
+from fluxora_tasks.deadletter.identity import MESSAGE_ID
 
 #: Longest stored forms: characters of an id, bytes of the others. Names are indexed, which bounds them.
 ID_LENGTH: Final = 64
@@ -88,6 +90,8 @@ def check_letter(letter: DeadLetter) -> None:
         raise UnstorableNote("kind or body has the wrong type")
     if not isinstance(letter.payload.headers, Mapping) or not isinstance(letter.payload.properties, Mapping):
         raise UnstorableNote("headers or properties are no mapping")
+    if letter.view is not None and not isinstance(letter.view.headers, Mapping):
+        raise UnstorableNote("what may be shown has the wrong type")
     for moment in (letter.failed_at, letter.first_failed_at or letter.failed_at):
         if moment.tzinfo is None:
             raise UnstorableNote(f"time without zone: {moment!r}")
@@ -114,6 +118,7 @@ def attempt_columns(entry: Entry) -> dict[str, Any]:
         "attempts": letter.attempts,
         "trimmed": False,
         "run_id": storable(letter.run_id, LABEL_LENGTH),
+        "group_id": group_of(letter),
         **entry.texts,
     }
 
@@ -135,13 +140,32 @@ def kept_columns(entry: Entry) -> dict[str, Any]:
         "properties": as_json(payload.properties),
         "body": payload.body,
         "size": len(payload.body),
+        "body_digest": digest_of(letter),
     }
 
 
 def shown_columns(entry: Entry) -> dict[str, Any]:
     """The columns that follow the newest failure of a record."""
     name = entry.texts["exception_type"].rpartition(".")[2]
-    return {"shown_key": entry.key, "exception_name": name, **entry.texts}
+    return {
+        "shown_key": entry.key,
+        "exception_name": name,
+        "group_id": group_of(entry.letter),
+        "release": storable(entry.letter.release, LABEL_LENGTH),
+        **entry.texts,
+    }
+
+
+def group_of(letter: DeadLetter) -> str | None:
+    """The group of a failure; ``None`` where nobody computed one."""
+    return letter.fingerprint.group_id if letter.fingerprint is not None else None
+
+
+def digest_of(letter: DeadLetter) -> str | None:
+    """What tells messages apart that have no id of their own; ``None`` for all others."""
+    if letter.task_id or MESSAGE_ID in letter.payload.headers:
+        return None
+    return hashlib.sha256(letter.payload.body).hexdigest()
 
 
 def as_json(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.conditions import begins
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
@@ -20,12 +20,14 @@ from fluxora_tasks.ledger.models import (
     AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
-    FailedImportRow,
+    DeadLetterViewRow,
     ReplayItemRow,
+    TombstoneRow,
 )
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Counts, Letter, LetterPage, Story
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Counts, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.views import read_view
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
@@ -84,10 +86,10 @@ def _summaries(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
 
 
-def ids_matching(connection: Connection, node: Filter, *, limit: int) -> list[str]:
-    """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
+def ids_matching(connection: Connection, node: Filter, *, limit: int, status: Status) -> list[str]:
+    """Ids, oldest failure first. Without a ``status`` term only those of ``status``: the rest has to be named."""
     if not mentions(node, "status"):
-        node = all_of(node, Term("status", Status.PENDING.value))
+        node = all_of(node, Term("status", status.value))
     query = select(_row.id).where(led_or_not(connection, node))
     return list(connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).scalars())
 
@@ -142,19 +144,16 @@ def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[str]:
-    """Those of the message ids that a record stands for."""
-    return _present(connection, _row.message_id, message_ids)
+    """Those of the message ids that a record stands for, or its tombstone."""
+    wanted = list(message_ids)
+    found = _present(connection, _row.message_id, wanted)
+    return found | _present(connection, TombstoneRow.message_id, (one for one in wanted if one not in found))
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Records per status; every status is named."""
     found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
     return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
-
-
-def failed_import_count(connection: Connection) -> int:
-    """Raw messages that could not become a record."""
-    return int(connection.execute(select(func.coalesce(func.sum(FailedImportRow.seen), 0))).scalar_one())
 
 
 def story(connection: Connection, dead_id: str) -> Story | None:
@@ -178,7 +177,13 @@ def story(connection: Connection, dead_id: str) -> Story | None:
         attempts=_attempts(connection, dead_id),
         events=_events(connection, dead_id),
         late_successes=_late_successes(connection, dead_id),
+        view=_view(connection, dead_id),
     )
+
+
+def _view(connection: Connection, dead_id: str) -> View | None:
+    row = select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)
+    return read_view(connection.execute(row).scalar())
 
 
 def letter_of(row: AnyRow) -> Letter:
@@ -197,14 +202,9 @@ def payload_of(row: AnyRow) -> Payload:
     )
 
 
-def write_cursor(letter: Letter) -> str:
-    """Where the page after this record starts; opaque to callers."""
-    return write_place(letter.last_failed_at, letter.id)
-
-
-def write_place(moment: datetime, dead_id: str) -> str:
-    """Where the page after this time and id starts."""
-    place = json.dumps([moment.isoformat(timespec="microseconds"), dead_id])
+def write_cursor(last: Letter | Group) -> str:
+    """Where the page after this record, or group, starts; opaque to callers."""
+    place = json.dumps([last.last_failed_at.isoformat(timespec="microseconds"), last.id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 

@@ -4,8 +4,11 @@ Notes arrive late, twice, and in any order; the same set of notes must end in th
 asks which note came first, only which is of the current replay, and which failure is the newest by its own time.
 
     none, RETRYING  --failure of the current replay-->    PENDING, or FAILED when suspect or out of replays
-    any but an operator's decision  --success of the current replay-->   RESOLVED, for good under this number
+    any but an operator's DISCARDED  --success of the current replay-->   RESOLVED, for good under this number
     DISCARDED, RESOLVED by an operator  --a newer failure-->   as RETRYING: a later failure is never swallowed
+    DISCARDED, RESOLVED by an operator  --restored-->    PENDING
+    FAILED  --readmitted-->    PENDING, with all its replays before it
+    RETRYING  --declared lost-->    PENDING, or FAILED when out of replays
 
 News about an older replay changes no status.
 """
@@ -63,9 +66,10 @@ class Standing:
         shown_key: Place in order of the newest failure known.
         kind: Kind of that failure.
         confirmed_no: Newest replay that is known to have succeeded.
-        decided: An operator's DISCARDED or RESOLVED, which only a newer failure undoes.
+        decided: The status is an operator's word, which no failure undoes that was known then.
         suspect: A failure of the current replay asks for quarantine.
         conflict: The current replay both failed and succeeded.
+        forgiven: Replays that no longer count towards the cap.
     """
 
     status: Status
@@ -77,6 +81,14 @@ class Standing:
     decided: bool = False
     suspect: bool = False
     conflict: bool = False
+    forgiven: int = 0
+
+    @property
+    def may_be_restored(self) -> bool:
+        """Whether its end is nobody's but an operator's (of ours, or of the workers that revoked the task)."""
+        if self.status is Status.RESOLVED:
+            return self.decided and self.confirmed_no != self.replay_no
+        return self.status is Status.DISCARDED
 
 
 def failure_of(letter: DeadLetter, key: str) -> Failure:
@@ -119,7 +131,7 @@ def succeeded(standing: Standing, replay_no: int) -> Standing:
         standing = replace(standing, confirmed_no=replay_no)
     if replay_no < standing.replay_no:
         return standing
-    if not standing.decided:
+    if not (standing.decided and standing.status is Status.DISCARDED):
         standing = replace(standing, status=Status.RESOLVED)
     return _with_conflict(standing)
 
@@ -132,6 +144,21 @@ def claimed(standing: Standing) -> Standing:
 def released(standing: Standing, previous: Status) -> Standing:
     """The standing after the current replay could not be published."""
     return replace(standing, status=previous, replays=standing.replays - 1)
+
+
+def restored(standing: Standing) -> Standing:
+    """The standing after an operator took an end back."""
+    return replace(standing, status=Status.PENDING, decided=True)
+
+
+def readmitted(standing: Standing) -> Standing:
+    """The standing after an operator took a record out of quarantine; the count of its replays begins anew."""
+    return replace(standing, status=Status.PENDING, decided=True, suspect=False, forgiven=standing.replays)
+
+
+def lost(standing: Standing, cap: int) -> Standing:
+    """The standing after an operator declared the current replay lost; its success, should it come, still counts."""
+    return replace(standing, status=_waiting(standing, cap), decided=True)
 
 
 def decided(standing: Standing, status: Status) -> Standing:
@@ -155,9 +182,13 @@ def _landing(standing: Standing, cap: int) -> Status:
         return Status.RESOLVED
     if standing.kind is Kind.REVOKED:
         return Status.DISCARDED
-    if standing.suspect or standing.replays >= cap:
-        return Status.FAILED
-    return Status.PENDING
+    return _waiting(standing, cap)
+
+
+def _waiting(standing: Standing, cap: int) -> Status:
+    """How a record waits for an operator: in quarantine or not."""
+    is_over = standing.replays - standing.forgiven >= cap
+    return Status.FAILED if standing.suspect or is_over else Status.PENDING
 
 
 def _with_conflict(standing: Standing) -> Standing:

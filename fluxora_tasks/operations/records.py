@@ -85,6 +85,23 @@ class DeadLetterDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A message as it was received, with nothing hidden.
+
+    Attributes:
+        id: Of its record.
+        body: Its bytes; never loaded.
+    """
+
+    id: str
+    body: bytes
+    content_type: str | None
+    content_encoding: str | None
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list.
 

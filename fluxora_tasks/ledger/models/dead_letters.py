@@ -88,6 +88,7 @@ class DeadLetterRow(Base):
         Index("ix_dead_letters_group", "group_id", "last_failed_at", "id", "status"),
         Index("ix_dead_letters_worker", "worker", "last_failed_at", "id", "status"),
         Index("ix_dead_letters_retention", "status", "status_at", **where("status IN ('RESOLVED', 'DISCARDED')")),
+        Index("ix_dead_letters_bodies", "status_at", **where("status = 'RESOLVED' AND emptied_at IS NULL")),
         Index("ix_dead_letters_digest", "body_digest", **where("body_digest IS NOT NULL")),
         # rare values of these lead a search; the values that nearly every record has are left out
         Index("ix_dead_letters_attempts", "attempts"),

@@ -1,0 +1,271 @@
+"""Groups of like failures: what each counts, and what people said of it [sqlalchemy].
+
+A record is counted in one group, that of its newest failure, under its status. Everything that changes a record says
+what that changes in the counts; the rows of groups are locked last, in the order of their ids, and only for the rest
+of the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, case, func, select, true, tuple_, update
+
+from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
+from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
+from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
+from fluxora_tasks.ledger.rows import (
+    ID_LENGTH,
+    MESSAGE_LENGTH,
+    NAME_LENGTH,
+    Entry,
+    as_json,
+    group_of,
+    storable,
+)
+from fluxora_tasks.ledger.search import read_cursor, write_cursor
+from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.trail import write
+
+#: A failure whose worker's clock is this far behind still counts as one after the group was resolved.
+CLOCKS_DIFFER: Final = timedelta(minutes=1)
+
+_row = GroupRow
+_COUNTED: Final = tuple(status.value.lower() for status in Status)
+
+#: Where a record is counted; ``None``: nowhere.
+Place = tuple[str | None, Status] | None
+
+
+@dataclass(slots=True)
+class GroupNews:
+    """What a transaction changes in one group.
+
+    Attributes:
+        counts: Records more or fewer, by status.
+        newest: Its newest failure among those of the transaction, if there are any.
+    """
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    failures: int = 0
+    first: datetime | None = None
+    newest: Entry | None = None
+
+
+class Changes:
+    """Changes of counts, gathered while records change."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, GroupNews] = defaultdict(GroupNews)
+
+    def move(self, before: Place, after: Place) -> None:
+        """A record is counted elsewhere."""
+        if before == after:
+            return
+        for place, step in ((before, -1), (after, 1)):
+            if place is not None and place[0] is not None:
+                self.groups[place[0]].counts[place[1]] += step
+
+    def failed(self, entry: Entry) -> None:
+        """One more failure."""
+        group_id = group_of(entry.letter)
+        if group_id is None:
+            return
+        news, moment = self.groups[group_id], entry.letter.failed_at
+        news.failures += 1
+        news.first = moment if news.first is None else min(news.first, moment)
+        if news.newest is None or news.newest.letter.failed_at <= moment:
+            news.newest = entry
+
+
+def apply(connection: Connection, changes: Changes, now: datetime) -> None:
+    """Write the changes, make groups that are new, and note those that failed again after they were resolved."""
+    news = {group_id: changes.groups[group_id] for group_id in sorted(changes.groups)}
+    if not news:
+        return
+    known = _locked(connection, news)
+    made = _make(connection, {key: item for key, item in news.items() if key not in known}, now)
+    # somebody else made them meanwhile
+    known |= _locked(connection, [key for key in news if key not in known and key not in made])
+    _count(connection, {key: item for key, item in news.items() if key in known or key in made})
+    regressed = [key for key, item in news.items() if key in known and _has_regressed(known[key], item)]
+    _regress(connection, regressed, now)
+
+
+def _has_regressed(row: AnyRow, news: GroupNews) -> bool:
+    if row.state != "resolved" or news.newest is None:
+        return False
+    return bool(news.newest.letter.failed_at > row.state_at - CLOCKS_DIFFER)
+
+
+def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    columns = (_row.id, _row.state, _row.state_at)
+    query = select(*columns).where(_row.id.in_(wanted)).order_by(_row.id).with_for_update()
+    return {found.id: found for found in connection.execute(query)}
+
+
+def _make(connection: Connection, news: Mapping[str, GroupNews], now: datetime) -> set[str]:
+    rows = [_new_columns(group_id, item, now) for group_id, item in news.items() if item.newest is not None]
+    made = insert_new(connection, table_of(_row), "id", rows)
+    write(
+        connection,
+        [group_columns(now, row["id"], "new", None, "open") for row in rows if row["id"] in made],
+    )
+    return made
+
+
+def _new_columns(group_id: str, news: GroupNews, now: datetime) -> Columns:
+    assert news.newest is not None
+    assert news.newest.letter.fingerprint is not None
+    fingerprint = news.newest.letter.fingerprint
+    return {
+        "id": group_id,
+        "state": "open",
+        "version": 1,
+        "fingerprint_version": fingerprint.version,
+        "step": storable(fingerprint.step, 32),
+        "parts": as_json([storable(part, NAME_LENGTH) for part in fingerprint.parts]),
+        "state_at": now,
+        "first_failed_at": news.newest.letter.failed_at,
+        "failures": 0,
+        "regressions": 0,
+        "actor": "",
+        "reason": "",
+        **dict.fromkeys(_COUNTED, 0),
+        **_shown(news.newest),
+    }
+
+
+def _shown(entry: Entry) -> Columns:
+    """What a group shows of its newest failure."""
+    return {
+        "last_failed_at": entry.letter.failed_at,
+        "kind": entry.texts["kind"],
+        "task": storable(entry.letter.task, NAME_LENGTH),
+        "exception_type": entry.texts["exception_type"],
+        "message": entry.texts["message"][:MESSAGE_LENGTH],
+    }
+
+
+def _count(connection: Connection, news: Mapping[str, GroupNews]) -> None:
+    """Add what each group counts; what it shows follows its newest failure."""
+    moved, told = [], []
+    for key, item in news.items():
+        counts = {f"add_{name}": item.counts[Status(name.upper())] for name in _COUNTED}
+        if item.newest is None:
+            moved.append({"group_id": key, **counts})
+        else:
+            shown = {f"new_{name}": value for name, value in _shown(item.newest).items()}
+            told.append({"group_id": key, **counts, "add_failures": item.failures, "first": item.first, **shown})
+    if moved:
+        connection.execute(_MOVE, moved)
+    if told:
+        connection.execute(_TELL, told)
+
+
+def _more(name: str) -> Any:
+    return getattr(_row, name) + bindparam(f"add_{name}")
+
+
+def _later(name: str) -> Any:
+    column = getattr(_row, name)
+    is_newer = bindparam("new_last_failed_at", type_=_row.last_failed_at.type) >= _row.last_failed_at
+    return case((is_newer, bindparam(f"new_{name}", type_=column.type)), else_=column)
+
+
+_first: Final = bindparam("first", type_=_row.first_failed_at.type)
+_MOVE: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _more(name) for name in _COUNTED})
+_TELL: Final = (
+    update(_row)
+    .where(_row.id == bindparam("group_id"))
+    .values(
+        **{name: _more(name) for name in (*_COUNTED, "failures")},
+        first_failed_at=case((_first < _row.first_failed_at, _first), else_=_row.first_failed_at),
+        **{name: _later(name) for name in ("last_failed_at", "kind", "task", "exception_type", "message")},
+    )
+)
+
+
+def _regress(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+    if not ids:
+        return
+    connection.execute(
+        update(_row)
+        .where(_row.id.in_(ids))
+        .values(state="regressed", state_at=now, version=_row.version + 1, regressions=_row.regressions + 1)
+    )
+    write(connection, [group_columns(now, group_id, "regressed", "resolved", "regressed") for group_id in ids])
+
+
+#: What may be said of a group, and of which ones.
+STATES: Final[Mapping[str, frozenset[str]]] = {
+    "acknowledged": frozenset({"open", "regressed"}),
+    "ignored": frozenset({"open", "regressed", "acknowledged", "resolved"}),
+    "resolved": frozenset({"open", "regressed", "acknowledged", "ignored"}),
+    "open": frozenset({"acknowledged", "ignored", "resolved"}),
+}
+
+
+def set_state(connection: Connection, ids: Sequence[str], state: str, by: Requester, *, now: datetime) -> list[Verdict]:
+    """Say of groups where they stand; one verdict per id, in the order given."""
+    rows = _locked(connection, ids)
+    verdicts = [_state_verdict(group_id, rows.get(group_id), state) for group_id in ids]
+    changed = [rows[verdict.id] for verdict in verdicts if verdict.outcome == "done"]
+    if changed:
+        said = said_by(by)
+        connection.execute(
+            update(_row)
+            .where(_row.id.in_([row.id for row in changed]))
+            .values(version=_row.version + 1, state=state, state_at=now, actor=said["actor"], reason=said["reason"])
+        )
+        event = "reopened" if state == "open" else state
+        write(connection, [group_columns(now, row.id, event, row.state, state, **said) for row in changed])
+    return verdicts
+
+
+def _state_verdict(group_id: str, row: AnyRow | None, state: str) -> Verdict:
+    if row is None:
+        return Verdict(group_id, "unknown", None, f"no group has the id {group_id!r}")
+    if row.state not in STATES[state]:
+        return Verdict(group_id, "refused", row.state, f"is {row.state} already, or cannot become {state}")
+    return Verdict(group_id, "done", state, f"was {row.state}")
+
+
+_GROUP: Final = tuple(getattr(_row, name) for name in Group.__slots__)
+
+
+def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: str | None) -> GroupPage:
+    """One page of groups in any of these states (none: in any), newest failure first.
+
+    Raises:
+        ConfigurationError: the cursor is none of ours.
+    """
+    condition = _row.state.in_(states) if states else true()
+    query = select(*_GROUP).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+    if cursor is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
+    found = [_group_of(row) for row in connection.execute(query.limit(limit + 1))]
+    total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
+    following = write_cursor(found[limit - 1]) if len(found) > limit else None
+    return GroupPage(found[:limit], total, following)
+
+
+def starting_with(connection: Connection, prefix: str) -> list[Group]:
+    """The group of this id, or at most two whose ids begin so."""
+    start = storable(prefix, ID_LENGTH)
+    query = select(*_GROUP).where(_row.id.startswith(start, autoescape=True)).order_by(_row.id).limit(2)
+    return [_group_of(row) for row in connection.execute(query)]
+
+
+def _group_of(row: AnyRow) -> Group:
+    columns = dict(row._mapping)
+    return Group(**{**columns, "parts": [str(part) for part in json.loads(row.parts)]})
