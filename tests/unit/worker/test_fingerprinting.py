@@ -26,7 +26,9 @@ def captured(reason: Reason, grouping: Grouping | None = None, content_type: Any
     message = SimpleNamespace(
         body=b"", headers={}, properties={}, delivery_info={}, content_type=content_type, content_encoding="utf-8"
     )
-    delivery = Delivery(message, "run", "queue", "shop.charge", "id", "worker@host", "1.2.3", grouping or Grouping())
+    delivery = Delivery(
+        message, "run", "queue", "shop.charge", "id", "worker@host", release="1.2.3", grouping=grouping or Grouping()
+    )
     return dead_letter(delivery, reason, NOW)
 
 
