@@ -68,7 +68,7 @@ class DeadLetters:
         """
         check_limit(limit)
         page = self._ledger.find(parse(filter), limit=limit, cursor=cursor)
-        return Page([_summary(letter) for letter in page.letters], page.total, page.next)
+        return Page([_summary(letter) for letter in page.letters], page.total, page.next, page.total_is_exact)
 
     def get(self, id: str) -> DeadLetterDetail:
         """One record, whole, by its id or the beginning of it.

@@ -107,13 +107,14 @@ class Page:
 
     Attributes:
         items: At most ``limit`` rows, newest failure first.
-        total: Rows that match the filter.
+        total: Rows that match the filter; where that would take too long to count, at least so many.
         next: Cursor of the next page, or ``None`` on the last one.
     """
 
     items: Sequence[DeadLetterSummary]
     total: int
     next: str | None
+    total_is_exact: bool = True
 
 
 Outcome = Literal["done", "unknown", "conflict", "refused", "failed"]

@@ -60,6 +60,7 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
         table=lambda console: tables.dead_letters(page.items, datetime.now(UTC), console.width),
         nothing="No dead letter matches." if filter_text or cursor else "No dead letters.",
         as_json=as_json,
+        is_exact=page.total_is_exact,
     )
 
 

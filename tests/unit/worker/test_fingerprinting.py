@@ -17,6 +17,7 @@ from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.deadletter.grouping import Grouping
 from fluxora_tasks.errors import CircuitBreakerError
 from fluxora_tasks.task.tracing import LeanCode, copy_lean_code
+from fluxora_tasks.worker import fingerprinting
 from fluxora_tasks.worker.capture import Delivery, Reason, dead_letter, reason_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -84,13 +85,14 @@ def test_the_copied_frames_of_an_error_count() -> None:
     assert f"at={__name__}:test_the_copied_frames_of_an_error_count" in found.parts
 
 
-def test_a_failure_of_redaction_keeps_the_letter() -> None:
+def test_a_fault_in_grouping_keeps_the_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a fingerprint: the ledger makes one."""
 
-    def redact(text: str) -> str:
+    def fail(*given: object) -> None:
         raise RuntimeError
 
-    assert captured(Reason(Kind.NOT_A_TASK, text="x"), Grouping(redact=redact)).fingerprint is None
+    monkeypatch.setattr(fingerprinting, "fingerprint_of", fail)
+    assert captured(Reason(Kind.NOT_A_TASK, text="x")).fingerprint is None
 
 
 def test_a_content_type_may_be_anything() -> None:
