@@ -128,6 +128,18 @@ class UnknownDeadLetter(RefusedError):
         return f"no dead letter has the id {self.args[0]!r}; see: fluxora dead list"
 
 
+class UnknownGroup(RefusedError):
+    """No group has this id."""
+
+    code = "group.unknown"
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(group_id)
+
+    def __str__(self) -> str:
+        return f"no group has the id {self.args[0]!r}; see: fluxora groups list"
+
+
 class UnknownOperation(RefusedError):
     """No bulk operation has this id."""
 

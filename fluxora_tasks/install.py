@@ -20,8 +20,11 @@ from kombu import Connection
 from fluxora_tasks import shared
 from fluxora_tasks.breaker.registry import Breakers, breakers, use_policies
 from fluxora_tasks.configuration import redis_among
+from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, read_grouping
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
+from fluxora_tasks.deadletter.redaction import Redaction
+from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.deadletter.topology import dead_letter_queue
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.journal import Journal
@@ -31,6 +34,9 @@ from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.task.degraded import DegradedResults
+from fluxora_tasks.task.parameters import parameters_of
+from fluxora_tasks.task.representation import representations
+from fluxora_tasks.task.results import store_under_original_ids
 from fluxora_tasks.transport.connection import DurableConnection
 from fluxora_tasks.transport.outgoing import Outgoing
 from fluxora_tasks.worker.books import Books
@@ -80,9 +86,20 @@ class Extension:
         return breakers() if shared_state() is self.store else Breakers(self.store)
 
     @functools.cached_property
+    def redaction(self) -> Redaction:
+        """What is hidden of messages and failures."""
+        return read_redaction(self.settings.redaction_file)
+
+    @functools.cached_property
     def journal(self) -> Journal | None:
         """The journal, or ``None`` where it is switched off or has no store."""
         return Journal(self.store) if self.settings.journal and self.store is not None else None
+
+    @functools.cached_property
+    def grouping(self) -> Grouping:
+        """How failures are grouped; read once, and inherited by the processes of a pool."""
+        path = self.settings.grouping_file
+        return read_grouping(path) if path is not None else BUILT_IN
 
     @functools.cached_property
     def runtime(self) -> WorkerRuntime:
@@ -141,9 +158,14 @@ def install(app: Celery, settings: Settings | None = None) -> Extension:
     settings = settings or load_settings()
     use_policies(settings.breakers_file)
     extension = Extension(app, settings, _default_policy(settings))
+    if settings.redaction_file is not None:
+        _ = extension.redaction  # a file that does not work is told now
+    if settings.grouping_file is not None:
+        _ = extension.grouping  # likewise
     setattr(app, _ATTRIBUTE, extension)
     app.add_defaults(functools.partial(_defaults, app, settings))
     _extend_task_class(app)
+    store_under_original_ids(app)
     if settings.redis_transport and app.amqp.Connection is Connection:
         app.amqp.Connection = DurableConnection
     _note_sends(app, extension)
@@ -228,6 +250,7 @@ def _note_sends(app: Celery, extension: Extension) -> None:
     @functools.wraps(inner)
     def send_task(name: str, *args: Any, **options: Any) -> Any:
         outgoing.prepare(options)
+        _hide_arguments(app, extension.redaction, name, args, options)
         headers = options.get("headers") or {}
         if MESSAGE_ID in headers:
             return inner(name, *args, **options)
@@ -244,3 +267,20 @@ def _note_sends(app: Celery, extension: Extension) -> None:
             raise
 
     app.send_task = send_task
+
+
+def _hide_arguments(
+    app: Celery, redaction: Redaction, name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Celery's representations of the arguments, which logs and events show, tell no secret."""
+    task = options.get("task_type") or app._tasks.get(name)
+    names = parameters_of(task) if task is not None else ()
+    hidden = representations(*_arguments(*args, **options), names, redaction, app.conf.task_repr_maxlevels)
+    for option, text in hidden.items():
+        if options.get(option) is None:
+            options[option] = text
+
+
+def _arguments(args: Any = None, kwargs: Any = None, *_: Any, **__: Any) -> tuple[Any, Any]:
+    """The two that ``send_task`` takes by position or by name."""
+    return args, kwargs

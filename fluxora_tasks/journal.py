@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from fluxora_tasks.errors import StoreUnavailable
@@ -59,6 +59,7 @@ class JournalCounts:
         retried: Retries scheduled.
         open: Not ended yet.
         gaps: Sends that could not be noted because the store was away.
+        duplicates_dropped: Copies of replays that were dropped instead of run: second ones, and those of void replays.
     """
 
     sent: int = 0
@@ -69,6 +70,11 @@ class JournalCounts:
     retried: int = 0
     open: int = 0
     gaps: int = 0
+    duplicates_dropped: int = 0
+
+
+#: What the counts hold; a newer release may count more.
+_FIGURES: Final = frozenset(figure.name for figure in fields(JournalCounts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,18 @@ class Journal:
         with contextlib.suppress(StoreUnavailable):
             self._close_script([OPEN_KEY, COUNTS_KEY], [ending, *possible])
 
+    def dropped(self) -> None:
+        """Count one copy of a replay that was dropped, at once; no message ends by it."""
+
+        def count(client: Any) -> None:
+            with client.pipeline(transaction=False) as pipe:
+                pipe.hincrby(COUNTS_KEY, "duplicates_dropped", 1)
+                pipe.expire(COUNTS_KEY, _TTL)
+                pipe.execute()
+
+        with contextlib.suppress(StoreUnavailable):
+            self._store.run(count)
+
     def retried(self) -> None:
         """Count one scheduled retry; see ``take_retries``."""
         self._retried += 1
@@ -136,7 +154,8 @@ class Journal:
             return counts, still_open
 
         counts, still_open = self._store.run(read)
-        return JournalCounts(open=still_open, **{key.decode(): int(value) for key, value in counts.items()})
+        figures = {key.decode(): int(value) for key, value in counts.items()}
+        return JournalCounts(open=still_open, **{name: figures[name] for name in _FIGURES & figures.keys()})
 
     def open_entries(self) -> Iterator[OpenEntry]:
         """Every message that has not ended; read in slices, so it may miss ones that change meanwhile.

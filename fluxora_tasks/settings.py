@@ -212,7 +212,7 @@ class Settings:
         None, _optional_path, "JSON or TOML file with rules that say which failures are alike. None: the built-in ones."
     )
     redaction_file: Path | None = _option(
-        None, _optional_path, "JSON or TOML file with names and patterns to redact beside the built-in ones."
+        None, _optional_path, "JSON or TOML file with names, paths and patterns to redact beside the built-in ones."
     )
     keep_resolved: float | None = _option(30.0, _days, "Days a RESOLVED record is kept; never: it is not purged.")
     keep_resolved_bodies: float | None = _option(7.0, _days, "Days the original message of a RESOLVED record is kept.")

@@ -243,6 +243,11 @@ def decode(content_type: str | None, data: bytes) -> Note:
     raise EnvelopeUnreadable(f"unknown content type {content_type!r}")
 
 
+def view_document(view: View) -> dict[str, Any]:
+    """A view as JSON has it; its values are not copied."""
+    return {name: getattr(view, name) for name in view.__slots__}
+
+
 def json_safe(value: Any, levels: int = DEEPEST) -> Any:
     """Headers and properties as JSON can carry them: bytes and unknown types become text.
 
@@ -269,8 +274,8 @@ def _dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
     document["kind"] = str(letter.kind)
     document["failed_at"] = _to_text(letter.failed_at)
     document["first_failed_at"] = _to_text(letter.first_failed_at) if letter.first_failed_at else None
-    document["fingerprint"] = _fingerprint_document(letter.fingerprint)
-    document["view"] = asdict(letter.view) if letter.view is not None else None
+    document["fingerprint"] = asdict(letter.fingerprint) if letter.fingerprint is not None else None
+    document["view"] = view_document(letter.view) if letter.view is not None else None
     payload = letter.payload
     encoding, text = _body_to_text(payload.body)
     document["payload"] = {
@@ -302,9 +307,7 @@ def _dead_letter(document: dict[str, Any]) -> DeadLetter:
 
 
 def _confirmation(document: dict[str, Any]) -> Confirmation:
-    return Confirmation(
-        **{**_known(document, Confirmation), "succeeded_at": _from_text(document["succeeded_at"])},
-    )
+    return Confirmation(**{**_known(document, Confirmation), "succeeded_at": _from_text(document["succeeded_at"])})
 
 
 def _progress(document: dict[str, Any]) -> Progress:
@@ -317,13 +320,15 @@ def _progress(document: dict[str, Any]) -> Progress:
     )
 
 
-def _known(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
-    names = {item.name for item in fields(cls)}
+def _known(document: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    names = _NAMES[cls]
     return {name: value for name, value in document.items() if name in names}
 
 
-def _fingerprint_document(fingerprint: Fingerprint | None) -> dict[str, Any] | None:
-    return None if fingerprint is None else asdict(fingerprint)
+#: What is read of each document; once, not for each note.
+_NAMES: Final[Mapping[type, frozenset[str]]] = {
+    cls: frozenset(item.name for item in fields(cls)) for cls in (DeadLetter, Payload, View, Confirmation, Progress)
+}
 
 
 def _fingerprint(document: Mapping[str, Any] | None) -> Fingerprint | None:

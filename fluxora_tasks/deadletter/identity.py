@@ -24,6 +24,9 @@ REPLAY_OP = "fx_replay_op"
 PUBLISH_ID = "fx_publish_id"
 FIRST_ATTEMPT_AT = "fx_first_attempt_at"
 
+#: Of a replay under a task id of its own: the id that the message was first sent with, which callers wait on.
+ORIGINAL_ID = "fx_original_id"
+
 #: Of a message that was put off for an open circuit: how often since its last run, for how many seconds in all, since
 #: when (for people).
 DEFERRALS = "fx_deferrals"

@@ -1,7 +1,10 @@
 """The headers and properties of a replay (pure); the body is sent as it was received.
 
 A replay starts afresh (no retries counted, no expiry, no waiting time) and keeps everything that belongs to the
-message: its ids, chain, callbacks, group, reply queue, priority and the user's own headers.
+message: its ids, chain, callbacks, group, reply queue, priority and the user's own headers. Of a message whose headers
+are not Celery's only the traces of brokers go, and our own headers are added: a decoder sees what it saw.
+
+However often a message is replayed, its headers do not grow: what we add replaces what we added before.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from fluxora_tasks.deadletter.identity import (
     DEFERRAL_HEADERS,
     FIRST_ATTEMPT_AT,
     MESSAGE_ID,
+    ORIGINAL_ID,
     PUBLISH_ID,
     REPLAY_NO,
     REPLAY_OP,
@@ -23,12 +27,14 @@ from fluxora_tasks.deadletter.identity import (
 #: Left by earlier deliveries; the body has been decompressed, so its label would be wrong.
 _DROPPED: Final = frozenset(
     {
-        *("expires", "eta", "redelivered", "compression"),
-        *("x-delivery-count", "x-acquired-count"),
+        *("redelivered", "compression", "x-delivery-count", "x-acquired-count"),
         *(FIRST_ATTEMPT_AT, REPLAY_OP),
         *DEFERRAL_HEADERS,
     }
 )
+
+#: Celery's, of a message for a task: what would end or delay it. In anybody else's message they may mean anything.
+_DROPPED_OF_TASKS: Final = frozenset({"expires", "eta"})
 _DROPPED_PREFIXES: Final = ("x-death", "x-first-death", "x-last-death")
 
 #: Properties that are texts in every transport. ``expiration`` would let the broker drop the replay, ``user_id``
@@ -65,11 +71,14 @@ def rewrite(
         replay_no: From 1.
         publish_id: Of this physical copy.
         operation_id: Of the bulk operation it is part of.
-        task_id: A fresh one, where the old one cannot be sent again.
+        task_id: A fresh one, where the old one cannot be sent again; results are stored under both.
     """
     headers = {name: value for name, value in payload.headers.items() if not _is_dropped(name)}
+    properties = _properties(payload.properties)
+    if isinstance(headers.get("task"), str):
+        headers = _afresh(headers, task_id)
+        properties |= {"correlation_id": task_id} if task_id else {}
     headers |= {
-        "retries": 0,
         MESSAGE_ID: message_id,
         DEAD_ID: dead_id,
         REPLAY_NO: replay_no,
@@ -77,15 +86,24 @@ def rewrite(
     }
     if operation_id:
         headers[REPLAY_OP] = operation_id
-    properties = _properties(payload.properties)
-    if task_id:
-        headers["id"] = task_id
-        properties["correlation_id"] = task_id
     return Payload(payload.body, payload.content_type, payload.content_encoding, headers, properties)
 
 
 def _is_dropped(name: str) -> bool:
     return name in _DROPPED or name.startswith(_DROPPED_PREFIXES)
+
+
+def _afresh(headers: Mapping[str, Any], task_id: str | None) -> dict[str, Any]:
+    """Celery's headers for another run, under another task id if there is one."""
+    kept = {name: value for name, value in headers.items() if name not in _DROPPED_OF_TASKS}
+    fresh = {"retries": 0, **({"id": task_id, **_original(headers, task_id)} if task_id else {})}
+    return {**kept, **fresh}
+
+
+def _original(headers: Mapping[str, Any], task_id: str) -> dict[str, str]:
+    """The id that the message was first sent with; of a replay of a replay too."""
+    first = headers.get(ORIGINAL_ID) or headers.get("id")
+    return {ORIGINAL_ID: first} if isinstance(first, str) and first != task_id else {}
 
 
 def _properties(received: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from fluxora_tasks.ledger.outbox import event_columns
+from fluxora_tasks.ledger.records import Requester
+from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
 from fluxora_tasks.ledger.standing import Standing, Status
 
 Columns = dict[str, Any]
@@ -38,6 +40,15 @@ def group_columns(at: datetime, group_id: str, event: str, before: str | None, a
 def operation_columns(at: datetime, operation_id: str, before: str | None, after: str, **texts: Any) -> Columns:
     """The row of one change of a bulk operation's state."""
     return _of_another(at, f"operation_{after}", before, after, {"operation_id": operation_id, **texts})
+
+
+def said_by(by: Requester) -> Columns:
+    """Who asked for a change, through what, and why; wherever that is stored."""
+    return {
+        "actor": storable(by.name, LABEL_LENGTH),
+        "source": by.source,
+        "reason": storable(by.reason, MESSAGE_LENGTH),
+    }
 
 
 _SYSTEM: Final[Columns] = {

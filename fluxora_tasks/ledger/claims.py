@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
+from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
 from fluxora_tasks.ledger import groups, trail
-from fluxora_tasks.ledger.audits import audit_columns
+from fluxora_tasks.ledger.audits import audit_columns, said_by
 from fluxora_tasks.ledger.fold import standing_columns
 from fluxora_tasks.ledger.ingest import STANDING, lock_items, standing_of
-from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, ReplayItemRow
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, OutboxRow, ReplayItemRow, table_of
+from fluxora_tasks.ledger.outbox import event_columns
 from fluxora_tasks.ledger.records import Claim, Requester, Verdict
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
+from fluxora_tasks.ledger.rows import MESSAGE_LENGTH, storable
 from fluxora_tasks.ledger.search import payload_of
 from fluxora_tasks.ledger.standing import (
     OPEN,
@@ -35,6 +37,7 @@ from fluxora_tasks.ledger.standing import (
     released,
     restored,
 )
+from fluxora_tasks.ledger.statements import insert_all
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -217,6 +220,37 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
     return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
 
 
+def reveal(connection: Connection, dead_id: str, by: Requester, *, now: datetime) -> Payload | None:
+    """The sealed original of a record, after an audit row says who looked at it and why; ``None``: no such record."""
+    row = _locked(connection, [dead_id], *_VERSIONED, *_MESSAGE).get(dead_id)
+    if row is None:
+        return None
+    standing = standing_of(row)
+    trail.write(connection, [audit_columns(now, dead_id, "revealed", standing.status, standing, **said_by(by))])
+    return payload_of(row)
+
+
+def flag_unconfirmed(connection: Connection, *, before: datetime, now: datetime) -> int:
+    """Note replays whose messages are with the broker and that nobody has heard of since ``before``."""
+    silent = (
+        _item.state == "issued",
+        _item.unconfirmed_at.is_(None),
+        _item.issued_at < before,
+        or_(_item.progress_at.is_(None), _item.progress_at < before),
+        or_(_item.due_at.is_(None), _item.due_at < before),
+    )
+    lock_items(connection, and_(*silent))
+    found = connection.execute(select(_item.id, _item.dead_letter_id, _item.replay_no).where(*silent)).all()
+    if found:
+        ids = [item.id for item in found]
+        connection.execute(update(_item).where(_item.id.in_(ids)).values(unconfirmed_at=now))
+        told = [
+            event_columns(now, "message.unconfirmed", item.dead_letter_id, replay_no=item.replay_no) for item in found
+        ]
+        insert_all(connection, table_of(OutboxRow), told)
+    return len(found)
+
+
 class _System:
     """The requester of what happens by itself."""
 
@@ -306,9 +340,7 @@ def _item_columns(
         "previous_status": row.status,
         "operation_id": operation_id,
         "task_id": task_id,
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
     }
 
 
@@ -353,9 +385,7 @@ def _change(
     if written.rowcount != len(changes):
         raise ConflictError("a record was changed meanwhile; nothing was done, try again")
     texts = {
-        "actor": storable(by.name, LABEL_LENGTH),
-        "source": by.source,
-        "reason": storable(by.reason, MESSAGE_LENGTH),
+        **said_by(by),
         "detail": by.detail if isinstance(by, _System) else "",
         "operation_id": operation_id,
     }

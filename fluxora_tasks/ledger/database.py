@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fluxora_tasks.errors import ConfigurationError, LedgerUnavailable, MissingExtra
+from fluxora_tasks.ledger.words import has_words
 
 #: Seconds a statement of SQLite waits for another writer, and a connection to PostgreSQL for the server.
 BUSY_TIMEOUT: Final = 30
@@ -28,6 +29,9 @@ CONNECT_TIMEOUT: Final = 10
 
 #: Key of PostgreSQL's advisory lock around a schema upgrade: "fluxora" in ASCII.
 _UPGRADE_LOCK: Final = 0x666C75786F7261
+
+#: What a connection to SQLite may keep in memory.
+_CACHE_KIB: Final = 32 * 1024
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _READS: Final = "fluxora_reads"
@@ -52,7 +56,7 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(
+        engine = create_engine(
             parsed,
             # parameters are payloads, which have no place in an error or a log
             hide_parameters=True,
@@ -61,6 +65,8 @@ def open_engine(url: str) -> Engine:
         )
     except ImportError as exc:
         raise MissingExtra("postgres", "a ledger on PostgreSQL") from exc
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 @contextmanager
@@ -152,11 +158,20 @@ def _parsed(url: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
+    connection.create_function("has_words", 2, has_words, deterministic=True)
     cursor = connection.cursor()
     _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """Compiling a query takes longer than a page of a list may."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _use_write_ahead_log(cursor: Any) -> None:

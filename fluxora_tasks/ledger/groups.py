@@ -14,11 +14,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, true, tuple_, update
 
-from fluxora_tasks.ledger.audits import Columns, group_columns
+from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
-from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, NAME_LENGTH, Entry, as_json, group_of, storable
+from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
+from fluxora_tasks.ledger.rows import (
+    ID_LENGTH,
+    MESSAGE_LENGTH,
+    NAME_LENGTH,
+    Entry,
+    as_json,
+    group_of,
+    storable,
+)
+from fluxora_tasks.ledger.search import read_cursor, write_cursor
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.statements import insert_new
 from fluxora_tasks.ledger.trail import write
@@ -148,22 +158,22 @@ def _shown(entry: Entry) -> Columns:
 
 def _count(connection: Connection, news: Mapping[str, GroupNews]) -> None:
     """Add what each group counts; what it shows follows its newest failure."""
-    moved = [{"group_id": key, **_steps(item)} for key, item in news.items()]
-    added = {name: getattr(_row, name) + bindparam(f"add_{name}") for name in (*_COUNTED, "failures")}
+    moved, told = [], []
+    for key, item in news.items():
+        counts = {f"add_{name}": item.counts[Status(name.upper())] for name in _COUNTED}
+        if item.newest is None:
+            moved.append({"group_id": key, **counts})
+        else:
+            shown = {f"new_{name}": value for name, value in _shown(item.newest).items()}
+            told.append({"group_id": key, **counts, "add_failures": item.failures, "first": item.first, **shown})
     if moved:
-        connection.execute(update(_row).where(_row.id == bindparam("group_id")).values(added), moved)
-    told = [
-        {"group_id": key, "first": item.first, **{f"new_{name}": value for name, value in _shown(item.newest).items()}}
-        for key, item in news.items()
-        if item.newest is not None
-    ]
+        connection.execute(_MOVE, moved)
     if told:
         connection.execute(_TELL, told)
 
 
-def _steps(news: GroupNews) -> Columns:
-    counts = {f"add_{name}": news.counts[Status(name.upper())] for name in _COUNTED}
-    return {**counts, "add_failures": news.failures}
+def _more(name: str) -> Any:
+    return getattr(_row, name) + bindparam(f"add_{name}")
 
 
 def _later(name: str) -> Any:
@@ -173,10 +183,12 @@ def _later(name: str) -> Any:
 
 
 _first: Final = bindparam("first", type_=_row.first_failed_at.type)
+_MOVE: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _more(name) for name in _COUNTED})
 _TELL: Final = (
     update(_row)
     .where(_row.id == bindparam("group_id"))
     .values(
+        **{name: _more(name) for name in (*_COUNTED, "failures")},
         first_failed_at=case((_first < _row.first_failed_at, _first), else_=_row.first_failed_at),
         **{name: _later(name) for name in ("last_failed_at", "kind", "task", "exception_type", "message")},
     )
@@ -194,16 +206,66 @@ def _regress(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     write(connection, [group_columns(now, group_id, "regressed", "resolved", "regressed") for group_id in ids])
 
 
-def parts_of(stored: str) -> list[str]:
-    """The parts of a fingerprint, as stored."""
-    return [str(part) for part in json.loads(stored)]
+#: What may be said of a group, and of which ones.
+STATES: Final[Mapping[str, frozenset[str]]] = {
+    "acknowledged": frozenset({"open", "regressed"}),
+    "ignored": frozenset({"open", "regressed", "acknowledged", "resolved"}),
+    "resolved": frozenset({"open", "regressed", "acknowledged", "ignored"}),
+    "open": frozenset({"acknowledged", "ignored", "resolved"}),
+}
 
 
-def state_columns(state: str, actor: str, reason: str, now: datetime) -> Columns:
-    """What an operator's word about a group changes in its row."""
-    return {
-        "state": state,
-        "state_at": now,
-        "actor": storable(actor, LABEL_LENGTH),
-        "reason": storable(reason, MESSAGE_LENGTH),
-    }
+def set_state(connection: Connection, ids: Sequence[str], state: str, by: Requester, *, now: datetime) -> list[Verdict]:
+    """Say of groups where they stand; one verdict per id, in the order given."""
+    rows = _locked(connection, ids)
+    verdicts = [_state_verdict(group_id, rows.get(group_id), state) for group_id in ids]
+    changed = [rows[verdict.id] for verdict in verdicts if verdict.outcome == "done"]
+    if changed:
+        said = said_by(by)
+        connection.execute(
+            update(_row)
+            .where(_row.id.in_([row.id for row in changed]))
+            .values(version=_row.version + 1, state=state, state_at=now, actor=said["actor"], reason=said["reason"])
+        )
+        event = "reopened" if state == "open" else state
+        write(connection, [group_columns(now, row.id, event, row.state, state, **said) for row in changed])
+    return verdicts
+
+
+def _state_verdict(group_id: str, row: AnyRow | None, state: str) -> Verdict:
+    if row is None:
+        return Verdict(group_id, "unknown", None, f"no group has the id {group_id!r}")
+    if row.state not in STATES[state]:
+        return Verdict(group_id, "refused", row.state, f"is {row.state} already, or cannot become {state}")
+    return Verdict(group_id, "done", state, f"was {row.state}")
+
+
+_GROUP: Final = tuple(getattr(_row, name) for name in Group.__slots__)
+
+
+def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: str | None) -> GroupPage:
+    """One page of groups in any of these states (none: in any), newest failure first.
+
+    Raises:
+        ConfigurationError: the cursor is none of ours.
+    """
+    condition = _row.state.in_(states) if states else true()
+    query = select(*_GROUP).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+    if cursor is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
+    found = [_group_of(row) for row in connection.execute(query.limit(limit + 1))]
+    total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
+    following = write_cursor(found[limit - 1]) if len(found) > limit else None
+    return GroupPage(found[:limit], total, following)
+
+
+def starting_with(connection: Connection, prefix: str) -> list[Group]:
+    """The group of this id, or at most two whose ids begin so."""
+    start = storable(prefix, ID_LENGTH)
+    query = select(*_GROUP).where(_row.id.startswith(start, autoescape=True)).order_by(_row.id).limit(2)
+    return [_group_of(row) for row in connection.execute(query)]
+
+
+def _group_of(row: AnyRow) -> Group:
+    columns = dict(row._mapping)
+    return Group(**{**columns, "parts": [str(part) for part in json.loads(row.parts)]})

@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note, Progress, View
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note, Progress
 from fluxora_tasks.ledger import early, groups, trail
 from fluxora_tasks.ledger.audits import Columns
 from fluxora_tasks.ledger.fold import Folded, News, by_record, known_record, new_record
@@ -39,7 +39,7 @@ KEPT_LAST: Final = 20
 
 _row = DeadLetterRow
 
-#: The columns ``standing_of`` reads.
+#: The columns ``standing_of`` reads, and the group that the record is counted in.
 STANDING: Final = (
     *(_row.status, _row.shown_key, _row.kind, _row.replay_no, _row.replays),
     *(_row.confirmed_no, _row.decided, _row.suspect, _row.conflict, _row.forgiven, _row.group_id),
@@ -77,7 +77,7 @@ class _Writes:
     updates: dict[frozenset[str], list[Columns]] = field(default_factory=lambda: defaultdict(list))
     long_stories: list[str] = field(default_factory=list)
     views: list[Columns] = field(default_factory=list)
-    retold: dict[str, View | None] = field(default_factory=dict)
+    retold: dict[str, Entry | None] = field(default_factory=dict)
     groups: groups.Changes = field(default_factory=groups.Changes)
 
 
@@ -159,7 +159,7 @@ def _note_changes(writes: _Writes, row: AnyRow, news: News, record: Folded) -> N
     writes.audits.extend(record.audits)
     _note_length(writes, row.id, columns)
     if "shown_key" in columns or "kept_key" in columns:
-        writes.retold[row.id] = news.entries[0].letter.view if "kept_key" in columns else None
+        writes.retold[row.id] = news.entries[0] if "kept_key" in columns else None
     before = (row.group_id, Status(row.status))
     _note_places(writes, before, (columns.get("group_id", row.group_id), Status(columns["status"])), news.entries)
 

@@ -12,31 +12,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kombu import Connection, Queue
 
-from fluxora_tasks.clock import Clock, SystemClock
-from fluxora_tasks.deadletter.envelope import (
-    CONTENT_TYPES,
-    DeadLetter,
-    Note,
-    Payload,
-    decode,
-)
+from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.intake import GLANCE, ConsumerIntake, Intake, first_of
-from fluxora_tasks.ledger.native import broker_dead_letter
+from fluxora_tasks.ledger.reading import NoteReader
 from fluxora_tasks.ledger.redis_intake import RedisIntake, is_served
 from fluxora_tasks.ledger.replay import Replayer
 from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.ledger.retention import Retention
 
 logger = logging.getLogger(__name__)
 
 #: Seconds of the first and of the longest pause while a part is away.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+
+
+#: Seconds between two rounds of retention that found nothing left to do, and of one at most.
+_PURGE_EVERY: Final = 60.0
+_PURGE_FOR: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What a recorder looks after beside recording.
+
+    Attributes:
+        unconfirmed_after: Seconds without news after which a replay is noted.
+        retention: How long what is kept.
+    """
+
+    unconfirmed_after: float = 900.0
+    retention: Retention = field(default_factory=Retention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +73,10 @@ class Recorder:
         batch: Notes per transaction at most; RabbitMQ sends up to twice as many ahead.
         linger: Seconds to wait for more after the first note of a batch.
         on_recorded: Called after a commit with the message ids of the batch's dead letters; an error in it is logged.
-        sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again, and
-            successes count that came before their record.
-        clock: Time of death of messages that do not tell theirs.
+        sweep: What is done every ``sweep_every`` seconds; by default abandoned replays are published again, silent
+            ones are noted, successes count that came before their record, and what was kept long enough is dropped.
+        care: What the sweep looks for.
+        reader: Of raw messages.
     """
 
     def __init__(
@@ -77,14 +90,17 @@ class Recorder:
         on_recorded: Callable[[Sequence[str]], None] | None = None,
         sweep: Callable[[], object] | None = None,
         sweep_every: float = 5.0,
-        clock: Clock | None = None,
+        care: Care | None = None,
+        reader: NoteReader | None = None,
     ) -> None:
         self._template, self._queue, self._ledger = connection, queue, ledger
         self._batch, self._linger = batch, linger
         self._on_recorded = on_recorded
         self._sweep = sweep or self._look_after
         self._sweep_every = sweep_every
-        self._clock = clock or SystemClock()
+        self._care = care or Care()
+        self._next_purge = 0.0
+        self._reader = reader or NoteReader()
         self._next_sweep = 0.0
         self._broker = _Part("broker")
         self._store = _Part("ledger")
@@ -175,17 +191,10 @@ class Recorder:
     def _read(self, payload: Payload) -> _Read:
         """What a raw message says."""
         try:
-            return self._note_of(payload)
+            return self._reader.read(payload)
         except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it is kept and stops no other
             logger.warning("recorder.unreadable bytes=%d", len(payload.body))
-            return _Unreadable(payload, f"{type(exc).__name__}: {exc}")
-
-    def _note_of(self, payload: Payload) -> Note:
-        if payload.content_type not in CONTENT_TYPES.values():
-            letter = broker_dead_letter(payload, now=self._clock.now())
-            if letter is not None:
-                return letter
-        return decode(payload.content_type, payload.body)
+            return _Unreadable(payload, self._reader.reason(exc))
 
     def _sweep_when_due(self) -> None:
         now = time.monotonic()
@@ -205,6 +214,20 @@ class Recorder:
         self._ledger.heed_early_successes()
         with Replayer(self._template.clone, self._ledger) as replayer:
             replayer.sweep()
+        unconfirmed = self._ledger.flag_unconfirmed(after=self._care.unconfirmed_after)
+        if unconfirmed:
+            logger.warning("recorder.unconfirmed replays=%d", unconfirmed)
+        self._purge_when_due()
+
+    def _purge_when_due(self) -> None:
+        """Drop what was kept long enough, for a second at most; what is left goes with the next sweep."""
+        start = time.monotonic()
+        while self._next_purge <= time.monotonic() < start + _PURGE_FOR:
+            purged = self._ledger.purge(self._care.retention)
+            if purged.records or purged.bodies:
+                logger.info("recorder.purged records=%d bodies=%d", purged.records, purged.bodies)
+            if purged.is_done:
+                self._next_purge = time.monotonic() + _PURGE_EVERY
 
 
 class _Part:

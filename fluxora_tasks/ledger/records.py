@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 
 
 class Requester(Protocol):
@@ -49,13 +49,30 @@ class LetterPage:
 
     Attributes:
         letters: The rows.
-        total: Records that match.
+        total: Records that match; where that would take too long to count, at least so many.
         next: Cursor of the next page, ``None`` on the last.
     """
 
     letters: Sequence[Letter]
     total: int
     next: str | None
+    total_is_exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a selection consists of.
+
+    Attributes:
+        size: Bytes of the bodies.
+        by: task, group, queue, kind and status -> the most frequent values, most frequent first; no group is "".
+    """
+
+    total: int
+    oldest: datetime | None
+    newest: datetime | None
+    size: int
+    by: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,30 @@ class AuditEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailEntry:
+    """One entry of the whole audit.
+
+    Attributes:
+        seq: Its number; later ones are greater.
+        dead_letter_id: The record it is about; empty where it is about a group or an operation alone.
+    """
+
+    seq: int
+    at: datetime
+    event: str
+    dead_letter_id: str
+    group_id: str | None
+    operation_id: str | None
+    from_status: str | None
+    to_status: str
+    replay_no: int
+    actor: str
+    source: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One record, whole.
 
@@ -93,6 +134,7 @@ class Story:
         payload: Its first message as received.
         failures: How often it failed; ``attempts`` has the first and the last of them.
         late_successes: Replays that succeeded after a newer one had been claimed: number and time.
+        view: What may be shown of the message; ``None`` where an older release recorded it.
     """
 
     letter: Letter
@@ -106,6 +148,71 @@ class Story:
     attempts: Sequence[Attempt]
     events: Sequence[AuditEvent]
     late_successes: Sequence[tuple[int, datetime]]
+    view: View | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedImport:
+    """A raw message of the dead-letter queue that could not become a record.
+
+    Attributes:
+        seq: Its number.
+        seen: How often it came.
+        error: Why, when it was tried last.
+    """
+
+    seq: int
+    at: datetime
+    seen: int
+    size: int
+    content_type: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures with one fingerprint.
+
+    Attributes:
+        state: ``open`` · ``acknowledged`` · ``ignored`` · ``resolved`` · ``regressed``.
+        message: Of its newest failure, as are kind, task and type.
+        failures: How often it failed, records that are purged included.
+        pending: Records of it that are PENDING; likewise the four after it.
+        regressions: How often it failed again after somebody resolved it.
+        step: Which step of the rules decided, and ``parts`` what was compared.
+        actor: Who said last where it stands, and why.
+    """
+
+    id: str
+    state: str
+    kind: str
+    task: str
+    exception_type: str
+    message: str
+    failures: int
+    pending: int
+    retrying: int
+    resolved: int
+    failed: int
+    discarded: int
+    regressions: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    state_at: datetime
+    actor: str
+    reason: str
+    step: str
+    fingerprint_version: int
+    parts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """One page of groups, newest failure first; as ``LetterPage``."""
+
+    items: Sequence[Group]
+    total: int
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)

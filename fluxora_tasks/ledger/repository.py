@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Engine
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine
 
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import claims, early, search
+from fluxora_tasks.ledger import auditing, claims, early, groups, parking, search
+from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
-from fluxora_tasks.ledger.filters import Term
+from fluxora_tasks.ledger.filters import EVERYTHING, Filter, frozen
 from fluxora_tasks.ledger.ingest import IngestReport, ingest
-from fluxora_tasks.ledger.models import FailedImportRow
-from fluxora_tasks.ledger.records import Claim, LetterPage, Requester, Story, Verdict
+from fluxora_tasks.ledger.models import AuditEventRow, OutboxRow
+from fluxora_tasks.ledger.records import (
+    Claim,
+    Counts,
+    FailedImport,
+    Group,
+    GroupPage,
+    LetterPage,
+    Requester,
+    Story,
+    TrailEntry,
+    Verdict,
+)
+from fluxora_tasks.ledger.retention import (
+    Purged,
+    Retention,
+    empty_records,
+    purge_events,
+    purge_records,
+    purge_tombstones,
+)
 from fluxora_tasks.ledger.rows import (
-    LABEL_LENGTH,
-    MESSAGE_LENGTH,
     UnstorableNote,
-    as_json,
     check_letter,
     check_outcome,
-    storable,
 )
+from fluxora_tasks.ledger.standing import Status
 
 #: Notes and bytes of bodies per transaction, at most (one note more); bounds one statement.
 BATCH: Final = 500
@@ -93,28 +107,89 @@ class Ledger:
             LedgerUnavailable: it is not kept.
         """
         with writing(self._engine) as connection:
-            row = FailedImportRow
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            statement = dialect.insert(row).on_conflict_do_update(
-                index_elements=[row.digest], set_={"seen": row.seen + 1}
-            )
-            connection.execute(statement, self._parked_columns(payload, error))
+            parking.park(connection, payload, error, self._clock.now())
+
+    def try_import(self, seq: int, reader: parking.Reader) -> str | None:
+        """Make a record of a parked message after all.
+
+        Args:
+            reader: Of the message; and of what is wrong with it.
+
+        Returns:
+            Why that failed, or ``None``; then it is parked no more.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        with reading(self._engine) as connection:
+            payload = parking.payload(connection, seq)
+        if payload is None:
+            return "no message of this number is parked"
+        error = self._imported(payload, reader)
+        with writing(self._engine) as connection:
+            if error is None:
+                parking.forget(connection, seq)
+            else:
+                parking.failed_again(connection, seq, error)
+        return error
+
+    def _imported(self, payload: Payload, reader: parking.Reader) -> str | None:
+        try:
+            note = reader.read(payload)
+            _check(note)
+            with writing(self._engine) as connection:
+                ingest(connection, [note], now=self._clock.now(), cap=self._cap)
+        except LedgerUnavailable:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever a foreign message does, it stays parked
+            return reader.reason(exc)
+        return None
+
+    def failed_imports(self, *, after: int = 0, limit: int = 50) -> Sequence[FailedImport]:
+        """Parked messages, oldest first, after number ``after``."""
+        with reading(self._engine) as connection:
+            return parking.page(connection, after=after, limit=limit)
 
     # -------------------------------------------------------------------------------------------- ask
 
-    def find(self, terms: Sequence[Term] = (), *, limit: int = 50, cursor: str | None = None) -> LetterPage:
+    def find(self, wanted: Filter = EVERYTHING, *, limit: int = 50, cursor: str | None = None) -> LetterPage:
         """One page of records, newest failure first.
 
         Raises:
             ConfigurationError: the cursor is none of ours.
         """
         with reading(self._engine) as connection:
-            return search.page(connection, terms, limit=limit, cursor=cursor)
+            return search.page(connection, frozen(wanted, self._clock.now()), limit=limit, cursor=cursor)
 
-    def select(self, terms: Sequence[Term], *, limit: int) -> list[str]:
-        """Ids an action may take, oldest first; without a ``status`` term only PENDING ones."""
+    def select(self, wanted: Filter, *, limit: int, status: Status = Status.PENDING) -> list[str]:
+        """Ids an action may take, oldest first; without a ``status`` term only those of ``status``."""
         with reading(self._engine) as connection:
-            return search.ids_matching(connection, terms, limit=limit)
+            return search.ids_matching(connection, frozen(wanted, self._clock.now()), limit=limit, status=status)
+
+    def select_page(
+        self,
+        wanted: Filter,
+        *,
+        after: tuple[datetime, str] | None,
+        cutoff: datetime,
+        limit: int,
+        statuses: Sequence[str],
+    ) -> list[tuple[datetime, str, str | None]]:
+        """Time of the last failure, id and group of records, oldest failure first, the next ones after a place.
+
+        Only records in one of the statuses that did not fail after ``cutoff``; ``wanted`` is best ``frozen``.
+        """
+        frozen_now = frozen(wanted, self._clock.now())
+        with reading(self._engine) as connection:
+            return search.select_page(
+                connection, frozen_now, after=after, cutoff=cutoff, limit=limit, statuses=statuses
+            )
+
+    def count_by(self, wanted: Filter, cutoff: datetime, statuses: Sequence[str]) -> Counts:
+        """What a selection consists of: totals, and the 20 most frequent tasks, groups, queues, kinds, statuses."""
+        with reading(self._engine) as connection:
+            frozen_now = frozen(wanted, self._clock.now())
+            return search.counts_by(connection, frozen_now, cutoff=cutoff, statuses=statuses)
 
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""
@@ -144,7 +219,31 @@ class Ledger:
     def failed_import_count(self) -> int:
         """Messages that could not become a record."""
         with reading(self._engine) as connection:
-            return search.failed_import_count(connection)
+            return parking.count(connection)
+
+    def groups(self, states: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> GroupPage:
+        """One page of groups in these states, newest failure first.
+
+        Raises:
+            ConfigurationError: the cursor is none of ours.
+        """
+        with reading(self._engine) as connection:
+            return groups.page(connection, states, limit=limit, cursor=cursor)
+
+    def groups_starting_with(self, prefix: str) -> list[Group]:
+        """The group of this id, or at most two whose ids begin so."""
+        with reading(self._engine) as connection:
+            return groups.starting_with(connection, prefix)
+
+    def trail(self, query: TrailQuery, *, before: int | None = None, limit: int = 50) -> Sequence[TrailEntry]:
+        """Entries of the audit, newest first, older than entry ``before``."""
+        with reading(self._engine) as connection:
+            return auditing.newest(connection, query, before=before, limit=limit)
+
+    def trail_onwards(self, query: TrailQuery, *, after: int = 0, limit: int = 1000) -> Sequence[TrailEntry]:
+        """Entries of the audit, oldest first, newer than entry ``after``."""
+        with reading(self._engine) as connection:
+            return auditing.oldest(connection, query, after=after, limit=limit)
 
     # ----------------------------------------------------------------------------------------- change
 
@@ -191,6 +290,35 @@ class Ledger:
         with writing(self._engine) as connection:
             return claims.lose(connection, dead_id, replay_no, by, now=self._clock.now(), cap=self._cap)
 
+    def reveal(self, dead_id: str, by: Requester) -> Payload | None:
+        """The message of a record as it was received; who asked stands in the audit before it is handed out."""
+        with writing(self._engine) as connection:
+            return claims.reveal(connection, dead_id, by, now=self._clock.now())
+
+    def set_group_state(self, ids: Sequence[str], state: str, by: Requester) -> list[Verdict]:
+        """Say of groups that they are acknowledged, ignored, resolved or open again."""
+        with writing(self._engine) as connection:
+            return groups.set_state(connection, ids, state, by, now=self._clock.now())
+
+    def flag_unconfirmed(self, *, after: float) -> int:
+        """Note replays that nobody has heard of for ``after`` seconds; returns how many are new."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            return claims.flag_unconfirmed(connection, before=now - timedelta(seconds=after), now=now)
+
+    def purge(self, retention: Retention) -> Purged:
+        """One round of retention: a batch of everything that has been kept long enough, each in a transaction.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        now, total = self._clock.now(), Purged()
+        for keep, drop in _rounds(retention):
+            if keep is not None:
+                with writing(self._engine) as connection:
+                    total += drop(connection, now - keep, now)
+        return total
+
     def _decide(
         self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None
     ) -> list[Verdict]:
@@ -219,7 +347,7 @@ class Ledger:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever one note does, it stops no other
             if len(notes) == 1:
-                return self._park_note(notes[0], str(getattr(exc, "orig", exc)))
+                return self._park_note(notes[0], parking.reason(exc))
         middle = len(notes) // 2
         return self._ingest_halving(notes[:middle]) + self._ingest_halving(notes[middle:])
 
@@ -231,20 +359,24 @@ class Ledger:
         self.park(Payload(body, content_type_of(note), "utf-8"), error)
         return IngestReport(parked=1)
 
-    def _parked_columns(self, payload: Payload, error: str) -> dict[str, Any]:
-        headers, properties = _json_or_nothing(payload.headers), _json_or_nothing(payload.properties)
-        return {
-            "digest": _digest(payload),
-            "at": self._clock.now(),
-            "seen": 1,
-            "size": len(payload.body),
-            "content_type": storable(payload.content_type or "", LABEL_LENGTH) or None,
-            "content_encoding": storable(payload.content_encoding or "", LABEL_LENGTH) or None,
-            "error": storable(error, MESSAGE_LENGTH),
-            "headers": headers,
-            "properties": properties,
-            "body": payload.body,
-        }
+
+_Drop = Callable[[Connection, datetime, datetime], Purged]
+
+
+def _rounds(retention: Retention) -> Iterator[tuple[timedelta | None, _Drop]]:
+    """How long what is kept, and what drops it."""
+
+    def records(status: Status) -> _Drop:
+        return lambda connection, before, now: purge_records(connection, status, before, now)
+
+    yield retention.resolved, records(Status.RESOLVED)
+    yield retention.discarded, records(Status.DISCARDED)
+    yield retention.unresolved, records(Status.PENDING)
+    yield retention.unresolved, records(Status.FAILED)
+    yield retention.resolved_bodies, empty_records
+    yield retention.audit, lambda connection, before, _now: purge_events(connection, AuditEventRow, before)
+    yield retention.audit, lambda connection, before, _now: purge_tombstones(connection, before)
+    yield retention.events, lambda connection, before, _now: purge_events(connection, OutboxRow, before)
 
 
 def _batches(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:
@@ -264,18 +396,3 @@ def _check(note: Note) -> None:
         check_letter(note)
     else:
         check_outcome(note)
-
-
-def _json_or_nothing(value: Any) -> str:
-    try:
-        return as_json(value)
-    except UnstorableNote:
-        return "{}"
-
-
-def _digest(payload: Payload) -> str:
-    """The same for a message and its redelivery, which differ in where and how often they were delivered."""
-    headers = {name: value for name, value in payload.headers.items() if name != "redelivered"}
-    properties = {name: value for name, value in payload.properties.items() if name != "delivery_info"}
-    label = json.dumps([payload.content_type, _json_or_nothing(headers), _json_or_nothing(properties)])
-    return hashlib.sha256(label.encode() + b"\x00" + payload.body).hexdigest()

@@ -6,24 +6,25 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from fluxora_tasks.deadletter.envelope import View
 from fluxora_tasks.ledger.models import DeadLetterRow, DeadLetterViewRow, table_of
+from fluxora_tasks.ledger.rows import Entry
 from fluxora_tasks.ledger.statements import insert_new
 from fluxora_tasks.ledger.views import read_view, view_columns
 
 
-def retell(connection: Connection, views: Mapping[str, View | None]) -> None:
+def retell(connection: Connection, kept: Mapping[str, Entry | None]) -> None:
     """Write the views of records anew, whose rows are written already.
 
     Args:
-        views: By record, the view of the message that is kept from now on; ``None``: that of before.
+        kept: By record, the failure whose message is kept from now on; ``None``: that of before.
     """
     record, row = DeadLetterRow, DeadLetterViewRow
     columns = (record.id, record.message, record.exception_type, record.task, record.task_id, row.view)
-    joined = select(*columns).outerjoin(row, row.dead_letter_id == record.id).where(record.id.in_(list(views)))
+    joined = select(*columns).outerjoin(row, row.dead_letter_id == record.id).where(record.id.in_(list(kept)))
     told = []
     for found in connection.execute(joined):
-        view = views[found.id] or read_view(found.view)
+        entry = kept[found.id]
+        view = read_view(found.view) if entry is None else entry.letter.view
         texts = {"message": found.message, "exception_type": found.exception_type}
         told.append(view_columns(found.id, view, texts, {"task": found.task, "task_id": found.task_id}))
     made = insert_new(connection, table_of(row), "dead_letter_id", told)

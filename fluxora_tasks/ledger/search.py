@@ -1,32 +1,33 @@
-"""Questions to the ledger [sqlalchemy]: filters, pages by key, one whole record."""
+"""Questions to the ledger [sqlalchemy]: pages by key, selections, one whole record."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, tuple_
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
 
-from fluxora_tasks.deadletter.envelope import Payload
+from fluxora_tasks.deadletter.envelope import Payload, View
 from fluxora_tasks.errors import ConfigurationError
-from fluxora_tasks.ledger.filters import Term
+from fluxora_tasks.ledger.conditions import begins
+from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
+from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not, walked
 from fluxora_tasks.ledger.models import (
     AnyRow,
     AuditEventRow,
     DeadAttemptRow,
     DeadLetterRow,
-    FailedImportRow,
+    DeadLetterViewRow,
     ReplayItemRow,
+    TombstoneRow,
 )
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, LetterPage, Story
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Counts, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.views import read_view
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
@@ -39,50 +40,92 @@ _SUMMARY: Final = (
     *(_row.group_id.label("group"), _row.size),
 )
 
-
-class matches(FunctionElement[bool]):
-    """Column against a pattern of ``*``, case kept: GLOB on SQLite (its LIKE ignores case), else LIKE."""
-
-    inherit_cache = True
-    name = "matches"
-
-
-@compiles(matches, "sqlite")
-def _glob(element: Any, compiler: Any, **options: Any) -> str:
-    column, pattern = element.clauses
-    return f"{compiler.process(column, **options)} GLOB {compiler.process(pattern, **options)}"
+#: What a selection is counted by, and how many of each are told.
+_COUNTED: Final = {
+    "task": _row.task,
+    "group": _row.group_id,
+    "queue": _row.queue,
+    "kind": _row.kind,
+    "status": _row.status,
+}
+MOST_COUNTED: Final = 20
 
 
-@compiles(matches)
-def _like(element: Any, compiler: Any, **options: Any) -> str:
-    column, pattern = element.clauses
-    return f"{compiler.process(column, **options)} LIKE {compiler.process(pattern, **options)}"
-
-
-def page(connection: Connection, terms: Sequence[Term], *, limit: int, cursor: str | None) -> LetterPage:
+def page(connection: Connection, node: Filter, *, limit: int, cursor: str | None) -> LetterPage:
     """One page, newest failure first.
 
     Raises:
         ConfigurationError: the cursor is none of ours.
     """
-    condition = _condition(connection, terms)
-    query = select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
-    if cursor is not None:
-        moment, dead_id = read_cursor(cursor)
-        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(moment, dead_id))
-    found = connection.execute(query.limit(limit + 1)).all()
-    letters = [letter_of(row) for row in found[:limit]]
-    total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
-    return LetterPage(letters, total, write_cursor(letters[-1]) if len(found) > limit else None)
+    after = None if cursor is None else read_cursor(cursor)
+    led = lead(connection, node)
+    if led is not None:
+        return _page_of_few(connection, all_places(connection, led), after, limit)
+    query = _summaries(walked(node, connection.dialect.name))
+    if after is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*after))
+    letters = [letter_of(row) for row in connection.execute(query.limit(limit + 1))]
+    total = count(connection, node)
+    return _cut(letters, limit, max(total.number, len(letters)), total.is_exact)
 
 
-def ids_matching(connection: Connection, terms: Sequence[Term], *, limit: int) -> list[str]:
-    """Ids, oldest failure first. Without a ``status`` term only PENDING ones: the rest has to be named."""
-    condition = _condition(connection, terms)
-    if not any(term.field == "status" for term in terms):
-        condition = and_(condition, _row.status == Status.PENDING.value)
-    query = select(_row.id).where(condition).order_by(_row.last_failed_at, _row.id).limit(limit)
-    return list(connection.execute(query).scalars())
+def _page_of_few(connection: Connection, places: Sequence[Place], after: Place | None, limit: int) -> LetterPage:
+    """A page of records whose places are all known."""
+    ids = [dead_id for moment, dead_id in places if after is None or (moment, dead_id) < after]
+    found = connection.execute(_summaries(_row.id.in_(ids[: limit + 1])))
+    return _cut([letter_of(row) for row in found], limit, len(places), True)
+
+
+def _cut(letters: Sequence[Letter], limit: int, total: int, is_exact: bool) -> LetterPage:
+    """A page, from its letters and the one behind them."""
+    following = write_cursor(letters[limit - 1]) if len(letters) > limit else None
+    return LetterPage(letters[:limit], total, following, is_exact)
+
+
+def _summaries(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+
+
+def ids_matching(connection: Connection, node: Filter, *, limit: int, status: Status) -> list[str]:
+    """Ids, oldest failure first. Without a ``status`` term only those of ``status``: the rest has to be named."""
+    if not mentions(node, "status"):
+        node = all_of(node, Term("status", status.value))
+    query = select(_row.id).where(led_or_not(connection, node))
+    return list(connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).scalars())
+
+
+def select_page(
+    connection: Connection,
+    node: Filter,
+    *,
+    after: Place | None,
+    cutoff: datetime,
+    limit: int,
+    statuses: Sequence[str],
+) -> list[tuple[datetime, str, str | None]]:
+    """Time of the last failure, id and group of some records, oldest failure first."""
+    query = select(_row.last_failed_at, _row.id, _row.group_id).where(
+        led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff
+    )
+    if after is not None:
+        query = query.where(tuple_(_row.last_failed_at, _row.id) > tuple_(*after))
+    found = connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit))
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+def counts_by(connection: Connection, node: Filter, *, cutoff: datetime, statuses: Sequence[str]) -> Counts:
+    """What a selection consists of."""
+    condition = and_(led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff)
+    facts = (func.min(_row.last_failed_at), func.max(_row.last_failed_at), func.coalesce(func.sum(_row.size), 0))
+    total, oldest, newest, size = connection.execute(select(func.count(), *facts).where(condition)).one()
+    by = {name: _greatest(connection, of, condition) for name, of in _COUNTED.items()}
+    return Counts(total, oldest, newest, int(size), by)
+
+
+def _greatest(connection: Connection, of: Any, condition: ColumnElement[bool]) -> dict[str, int]:
+    number = func.count().label("number")
+    query = select(func.coalesce(of, ""), number).where(condition).group_by(of)
+    return {row[0]: row[1] for row in connection.execute(query.order_by(number.desc(), of).limit(MOST_COUNTED))}
 
 
 def ids_starting_with(connection: Connection, prefix: str, *, limit: int = 2) -> list[str]:
@@ -91,7 +134,7 @@ def ids_starting_with(connection: Connection, prefix: str, *, limit: int = 2) ->
     exact = connection.execute(select(_row.id).where(_row.id == prefix)).scalar()
     if exact is not None:
         return [exact]
-    query = select(_row.id).where(_begins(connection, _row.id, prefix)).order_by(_row.id).limit(limit)
+    query = select(_row.id).where(begins(connection.dialect.name, _row.id, prefix)).order_by(_row.id).limit(limit)
     return list(connection.execute(query).scalars())
 
 
@@ -101,19 +144,16 @@ def existing(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[str]:
-    """Those of the message ids that a record stands for."""
-    return _present(connection, _row.message_id, message_ids)
+    """Those of the message ids that a record stands for, or its tombstone."""
+    wanted = list(message_ids)
+    found = _present(connection, _row.message_id, wanted)
+    return found | _present(connection, TombstoneRow.message_id, (one for one in wanted if one not in found))
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Records per status; every status is named."""
     found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
     return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
-
-
-def failed_import_count(connection: Connection) -> int:
-    """Raw messages that could not become a record."""
-    return int(connection.execute(select(func.coalesce(func.sum(FailedImportRow.seen), 0))).scalar_one())
 
 
 def story(connection: Connection, dead_id: str) -> Story | None:
@@ -137,7 +177,13 @@ def story(connection: Connection, dead_id: str) -> Story | None:
         attempts=_attempts(connection, dead_id),
         events=_events(connection, dead_id),
         late_successes=_late_successes(connection, dead_id),
+        view=_view(connection, dead_id),
     )
+
+
+def _view(connection: Connection, dead_id: str) -> View | None:
+    row = select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)
+    return read_view(connection.execute(row).scalar())
 
 
 def letter_of(row: AnyRow) -> Letter:
@@ -156,13 +202,13 @@ def payload_of(row: AnyRow) -> Payload:
     )
 
 
-def write_cursor(letter: Letter) -> str:
-    """Where the page after this record starts; opaque to callers."""
-    place = json.dumps([letter.last_failed_at.isoformat(timespec="microseconds"), letter.id])
+def write_cursor(last: Letter | Group) -> str:
+    """Where the page after this record, or group, starts; opaque to callers."""
+    place = json.dumps([last.last_failed_at.isoformat(timespec="microseconds"), last.id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str) -> tuple[datetime, str]:
+def read_cursor(cursor: str) -> Place:
     """
     Raises:
         ConfigurationError: none of ours.
@@ -181,53 +227,6 @@ def read_cursor(cursor: str) -> tuple[datetime, str]:
 def chunks(items: Sequence[str], size: int = CHUNK) -> list[Sequence[str]]:
     """The items in slices that fit one statement."""
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _condition(connection: Connection, terms: Sequence[Term]) -> ColumnElement[bool]:
-    return and_(true(), *(_term(connection, term) for term in terms))
-
-
-_COLUMNS: Final = {
-    "status": _row.status,
-    "kind": _row.kind,
-    "task": _row.task,
-    "queue": _row.queue,
-}
-
-
-def _term(connection: Connection, term: Term) -> ColumnElement[bool]:
-    value = storable(term.value, NAME_LENGTH)
-    if term.field == "id":
-        return _begins(connection, _row.id, value)
-    pieces = value.split("*") if term.is_wild else [value]
-    if term.field == "exception":
-        return _exception(connection, pieces)
-    return _fits(connection, _COLUMNS[term.field], pieces)
-
-
-def _exception(connection: Connection, pieces: Sequence[str]) -> ColumnElement[bool]:
-    """A qualified name, or the name alone: ``ValueError`` means that of any module."""
-    whole, name = _row.exception_type, _row.exception_name
-    is_qualified = any("." in piece for piece in pieces)
-    if len(pieces) > 1:
-        fits = _fits(connection, whole, pieces)
-        return fits if is_qualified else or_(fits, _fits(connection, name, pieces))
-    # the name has an index
-    short = name == pieces[0].rpartition(".")[2]
-    return and_(short, whole == pieces[0]) if is_qualified else short
-
-
-def _begins(connection: Connection, column: Any, start: str) -> ColumnElement[bool]:
-    return _fits(connection, column, [start, ""])
-
-
-def _fits(connection: Connection, column: Any, pieces: Sequence[str]) -> ColumnElement[bool]:
-    """Whether a column is these literal pieces with anything between them."""
-    if len(pieces) == 1:
-        return column == pieces[0]  # type: ignore[no-any-return]
-    if connection.dialect.name == "sqlite":
-        return matches(column, "*".join(re.sub(r"([*?[])", r"[\1]", piece) for piece in pieces))
-    return matches(column, "%".join(re.sub(r"([\\%_])", r"\\\1", piece) for piece in pieces))
 
 
 def _present(connection: Connection, column: Any, values: Iterable[str]) -> set[str]:

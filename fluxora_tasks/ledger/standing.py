@@ -158,8 +158,7 @@ def readmitted(standing: Standing) -> Standing:
 
 def lost(standing: Standing, cap: int) -> Standing:
     """The standing after an operator declared the current replay lost; its success, should it come, still counts."""
-    status = Status.FAILED if standing.suspect or _is_over(standing, cap) else Status.PENDING
-    return replace(standing, status=status, decided=True)
+    return replace(standing, status=_waiting(standing, cap), decided=True)
 
 
 def decided(standing: Standing, status: Status) -> Standing:
@@ -183,13 +182,13 @@ def _landing(standing: Standing, cap: int) -> Status:
         return Status.RESOLVED
     if standing.kind is Kind.REVOKED:
         return Status.DISCARDED
-    if standing.suspect or _is_over(standing, cap):
-        return Status.FAILED
-    return Status.PENDING
+    return _waiting(standing, cap)
 
 
-def _is_over(standing: Standing, cap: int) -> bool:
-    return standing.replays - standing.forgiven >= cap
+def _waiting(standing: Standing, cap: int) -> Status:
+    """How a record waits for an operator: in quarantine or not."""
+    is_over = standing.replays - standing.forgiven >= cap
+    return Status.FAILED if standing.suspect or is_over else Status.PENDING
 
 
 def _with_conflict(standing: Standing) -> Standing:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from fluxora_tasks.deadletter.envelope import View
+from fluxora_tasks.deadletter.envelope import View, view_document
 from fluxora_tasks.ledger.rows import UnstorableNote, as_json, storable
 
 #: Bytes of a view, and of the text that is searched, at most.
@@ -80,8 +80,7 @@ def _values(value: Any) -> Iterator[str]:
 
 
 def _document(view: View) -> str:
-    # by hand: asdict copies every value
-    value = {"args": view.args, "kwargs": view.kwargs, "headers": view.headers, "note": view.note}
+    value = view_document(view)
     text = as_json(value)
     return as_json(_storable(value)) if _UNSTORABLE.search(text) else text
 

@@ -36,6 +36,7 @@ class AuditReport:
         undecided: The broker does not show its messages and still has some, so these may be among them.
         retried: Retries scheduled.
         gaps: Sends that could not be noted, because the store was away: the report cannot speak for them.
+        duplicates_dropped: Second copies of replays that no worker ran, and copies of replays declared lost.
     """
 
     sent: int
@@ -49,6 +50,7 @@ class AuditReport:
     undecided: Sequence[OpenEntry]
     retried: int
     gaps: int
+    duplicates_dropped: int = 0
 
 
 def reconcile(
@@ -91,6 +93,7 @@ def reconcile(
         undecided=tuple(undecided),
         retried=counts.retried,
         gaps=counts.gaps,
+        duplicates_dropped=counts.duplicates_dropped,
     )
 
 

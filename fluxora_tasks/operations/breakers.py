@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final
 
 from fluxora_tasks.breaker.name import checked_name
@@ -16,15 +17,17 @@ from fluxora_tasks.breaker.record import CircuitState, Order, Override, Snapshot
 from fluxora_tasks.breaker.registry import Breakers
 from fluxora_tasks.breaker.store import BreakerStore
 from fluxora_tasks.errors import ConfigurationError, UnknownCircuit
-from fluxora_tasks.ledger.filters import Grammar, Term, parse
+from fluxora_tasks.ledger.filters import And, Field, Grammar, Reads, Term, all_of, holds, parse, terms_of
 from fluxora_tasks.operations.acting import each, time_of, until_text
 from fluxora_tasks.operations.records import ActionResult, Actor
 
 #: What a list of circuits may be filtered by.
 CIRCUITS: Final = Grammar(
-    ("name", "state", "override"),
-    {"state": [*CircuitState, "FORCED_OPEN", "FORCED_CLOSED", "DISABLED", "METRICS_ONLY"], "override": list(Override)},
-    frozenset({"name"}),
+    (
+        Field("name", Reads.NAME),
+        Field("state", Reads.CHOICE, (*CircuitState, "FORCED_OPEN", "FORCED_CLOSED", "DISABLED", "METRICS_ONLY")),
+        Field("override", Reads.CHOICE, tuple(Override)),
+    )
 )
 
 #: Circuits that one round trip asks about.
@@ -121,13 +124,13 @@ class BreakerOperations:
 
     def names(self, filter_text: str = "") -> Sequence[str]:
         """The names of all circuits that a filter finds; only one that asks for more than names is read for."""
-        terms = parse(filter_text, CIRCUITS)
-        by_name = [term for term in terms if term.field == "name"]
-        others = [term for term in terms if term.field != "name"]
-        named = [name for name in self._store.names() if all(_matches(name, term) for term in by_name)]
-        if not others:
+        wanted = parse(filter_text, CIRCUITS)
+        parts = wanted.parts if isinstance(wanted, And) else (wanted,)
+        by_name = all_of(*(part for part in parts if all(term.field == "name" for term in terms_of(part))))
+        named = [name for name in self._store.names() if holds(by_name, partial(_matches, name))]
+        if by_name == wanted:
             return named
-        return [item.name for item in self._summaries(named) if all(_has(item, term) for term in others)]
+        return [item.name for item in self._summaries(named) if holds(wanted, partial(_has, item))]
 
     def get(self, name: str, history: int = 20) -> CircuitDetail:
         """

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from kombu import Connection
 
+from fluxora_tasks.deadletter.redactionfile import read_redaction
 from fluxora_tasks.ledger.database import open_engine, require_schema
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.dead_letters import DeadLetters
+from fluxora_tasks.operations.groups import Groups
+from fluxora_tasks.operations.trail import Trail
 from fluxora_tasks.settings import Settings
 
 
@@ -29,6 +32,28 @@ def open_ledger(settings: Settings) -> Ledger:
     return Ledger(engine, replay_cap=settings.replay_cap)
 
 
+def open_groups(settings: Settings) -> Groups:
+    """
+    What an operator may do with groups of dead letters.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    return Groups(open_ledger(settings))
+
+
+def open_trail(settings: Settings) -> Trail:
+    """
+    What an operator may ask of the audit.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
+        MissingExtra: its driver is not installed.
+    """
+    return Trail(open_ledger(settings))
+
+
 def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> DeadLetters:
     """
     What an operator may do with dead letters.
@@ -37,7 +62,9 @@ def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> 
         connect: Opens a connection to the broker; asked only when something is replayed.
 
     Raises:
+        ConfigurationError: the file with rules of redaction does not work.
         LedgerUnavailable: the ledger does not answer, or its schema is not that of this release.
         MissingExtra: its driver is not installed.
     """
-    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap)
+    redaction = read_redaction(settings.redaction_file)
+    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap, redaction=redaction)

@@ -1,38 +1,35 @@
-"""What an operator does with dead letters: list, look, replay, resolve, discard."""
+"""What an operator does with dead letters: list, look, replay, resolve, discard, restore, release."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from kombu import Connection
 
-from fluxora_tasks.deadletter.envelope import Payload
-from fluxora_tasks.errors import ConfigurationError, RefusedError, UnknownDeadLetter
+from fluxora_tasks.deadletter.redaction import USUAL, Redaction
+from fluxora_tasks.deadletter.view import view_of
+from fluxora_tasks.errors import UnknownDeadLetter
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.ingest import KEPT_FIRST
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, Story, Verdict
 from fluxora_tasks.ledger.replay import PublishFailure, Replayer
 from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.operations.acting import by_id, check_actor, check_limit, only_one
 from fluxora_tasks.operations.records import (
     ActionResult,
     Actor,
     DeadLetterDetail,
     DeadLetterSummary,
     HistoryEntry,
+    Original,
     Outcome,
     Page,
 )
 
-#: Rows of a page, ids of a selection, shortest beginning of an id that is searched for.
-MOST_ROWS: Final = 1000
+#: Ids of a selection.
 MOST_SELECTED: Final = 10_000
-SHORTEST_PREFIX: Final = 4
-
-#: Bytes of a body up to which its arguments are shown.
-MOST_SHOWN: Final = 1024 * 1024
 
 #: Records per transaction of an action, and claims held before they are sent.
 _DECIDED: Final = 500
@@ -49,10 +46,19 @@ class DeadLetters:
         ledger: Where they stand.
         connect: Opens a connection to the broker; asked only when something is replayed.
         replay_cap: Replays that may fail before a record is quarantined.
+        redaction: What is hidden of records that have no view.
     """
 
-    def __init__(self, ledger: Ledger, connect: Callable[[], Connection], *, replay_cap: int = 3) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        connect: Callable[[], Connection],
+        *,
+        replay_cap: int = 3,
+        redaction: Redaction = USUAL,
+    ) -> None:
         self._ledger, self._connect, self._cap = ledger, connect, replay_cap
+        self._redaction = redaction
 
     def list(self, filter: str = "", *, limit: int = 50, cursor: str | None = None) -> Page:
         """One page, newest failure first.
@@ -60,10 +66,9 @@ class DeadLetters:
         Raises:
             ConfigurationError: the filter, the limit or the cursor cannot be understood.
         """
-        if not 1 <= limit <= MOST_ROWS:
-            raise ConfigurationError(f"limit is {limit}; it must be from 1 to {MOST_ROWS}")
+        check_limit(limit)
         page = self._ledger.find(parse(filter), limit=limit, cursor=cursor)
-        return Page([_summary(letter) for letter in page.letters], page.total, page.next)
+        return Page([_summary(letter) for letter in page.letters], page.total, page.next, page.total_is_exact)
 
     def get(self, id: str) -> DeadLetterDetail:
         """One record, whole, by its id or the beginning of it.
@@ -75,17 +80,33 @@ class DeadLetters:
         story = self._ledger.story(self._whole_id(id))
         if story is None:
             raise UnknownDeadLetter(id)
-        return _detail(story)
+        return _detail(story, self._redaction)
 
-    def select(self, filter: str) -> Sequence[str]:
+    def reveal(self, id: str, actor: Actor) -> Original:
+        """The message of a record as it was received; the audit says who asked, and why.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            UnknownDeadLetter: no id begins so.
+            RefusedError: several do, or the beginning is too short.
+        """
+        check_actor(actor)
+        dead_id = self._whole_id(id)
+        payload = self._ledger.reveal(dead_id, actor)
+        if payload is None:
+            raise UnknownDeadLetter(id)
+        kinds = (payload.content_type, payload.content_encoding)
+        return Original(dead_id, payload.body, *kinds, dict(payload.headers), dict(payload.properties))
+
+    def select(self, filter: str, status: str = "PENDING") -> Sequence[str]:
         """Ids an action may take, oldest failure first, at most 10,000.
 
-        Without a ``status`` term only PENDING records are meant: quarantined ones have to be named.
+        Without a ``status`` term only records of ``status`` are meant: others, quarantined ones say, have to be named.
 
         Raises:
             ConfigurationError: the filter cannot be understood.
         """
-        return self._ledger.select(parse(filter), limit=MOST_SELECTED)
+        return self._ledger.select(parse(filter), limit=MOST_SELECTED, status=Status(status))
 
     def replay(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         """Send records again, with their original bytes, to the queue they came from; one result per record.
@@ -113,6 +134,22 @@ class DeadLetters:
         """
         return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.discard(chunk, actor)))
 
+    def restore(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Take back a discard, or a resolve by hand; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.restore(chunk, actor)))
+
+    def release(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Take records out of quarantine; the count of their replays begins anew; one result per record.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.readmit(chunk, actor)))
+
     def _each(
         self,
         ids: Sequence[str],
@@ -121,15 +158,14 @@ class DeadLetters:
         act: Callable[[Sequence[str]], Sequence[ActionResult]],
     ) -> Sequence[ActionResult]:
         """Act on the records in chunks; ids that lead to none are answered in their place."""
-        if not actor.name.strip() or not actor.reason.strip():
-            raise ConfigurationError("an action needs a name and a reason: both stand in the audit")
-        found = {given: self._found(given) for given in dict.fromkeys(ids)}
-        known = list(dict.fromkeys(item for item in found.values() if isinstance(item, str)))
-        answers: dict[str, ActionResult] = {}
-        for start in range(0, len(known), size):
-            answers |= {result.id: result for result in act(known[start : start + size])}
-        ordered = [answers[item] if isinstance(item, str) else item for item in found.values()]
-        return list({result.id: result for result in ordered}.values())
+        check_actor(actor)
+
+        def in_chunks(known: Sequence[str]) -> Sequence[ActionResult]:
+            chunks = (known[start : start + size] for start in range(0, len(known), size))
+            return [result for chunk in chunks for result in act(chunk)]
+
+        # whole ids are looked up by the action itself
+        return by_id(ids, lambda given: given if len(given) >= _WHOLE_ID else self._whole_id(given), in_chunks)
 
     def _replay_chunk(self, replayer: Replayer, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         verdicts = self._ledger.claim(ids, actor)
@@ -149,26 +185,8 @@ class DeadLetters:
         detail = f"{result.detail}; if it fails, the record is quarantined as FAILED"
         return ActionResult(result.id, result.outcome, result.status, detail)
 
-    def _found(self, given: str) -> str | ActionResult:
-        """The whole id, or why there is none; whole ones are looked up by the action itself."""
-        if len(given) >= _WHOLE_ID:
-            return given
-        try:
-            return self._whole_id(given)
-        except UnknownDeadLetter as exc:
-            return ActionResult(given, "unknown", None, str(exc))
-        except RefusedError as exc:
-            return ActionResult(given, "refused", None, str(exc))
-
     def _whole_id(self, given: str) -> str:
-        found = self._ledger.ids_starting_with(given) if len(given) >= SHORTEST_PREFIX else []
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise RefusedError(f"several dead letters have an id that begins with {given!r}; give more of it")
-        if len(given) < SHORTEST_PREFIX:
-            raise RefusedError(f"{given!r} is too short; give at least {SHORTEST_PREFIX} characters of the id")
-        raise UnknownDeadLetter(given)
+        return only_one(given, self._ledger.ids_starting_with, "dead letters", UnknownDeadLetter)
 
 
 def _summary(letter: Letter) -> DeadLetterSummary:
@@ -183,15 +201,16 @@ def _result(verdict: Verdict) -> ActionResult:
     return ActionResult(verdict.id, verdict.outcome, verdict.status, verdict.detail)
 
 
-def _detail(story: Story) -> DeadLetterDetail:
-    args, kwargs, note = _arguments(story.payload)
+def _detail(story: Story, redaction: Redaction) -> DeadLetterDetail:
+    # records of older releases have no view; theirs is made now, without the names of the task's parameters
+    view = story.view or view_of(story.payload, (), redaction)[0]
     return DeadLetterDetail(
         summary=_summary(story.letter),
-        args=args,
-        kwargs=kwargs,
-        body_note=note,
+        args=view.args,
+        kwargs=view.kwargs,
+        body_note=view.note,
         content_type=story.payload.content_type,
-        headers=_presentable(story.payload.headers),
+        headers=view.headers,
         traceback=story.traceback,
         worker=story.worker,
         exchange=story.exchange,
@@ -199,36 +218,6 @@ def _detail(story: Story) -> DeadLetterDetail:
         message_id=story.message_id,
         history=_history(story),
     )
-
-
-def _arguments(payload: Payload) -> tuple[list[Any] | None, dict[str, Any] | None, str | None]:
-    """Arguments of a JSON body of Celery's shape; any other body is described, and never loaded."""
-    size, kind = len(payload.body), payload.content_type or "unknown type"
-    if kind != "application/json":
-        return None, None, f"{size} bytes of {kind}, not loaded"
-    if size > MOST_SHOWN:
-        return None, None, f"{size} bytes of {kind}, too long to show"
-    try:
-        body = json.loads(payload.body)
-        args, kwargs, _embed = body
-    except (ValueError, TypeError, RecursionError):
-        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
-    if not isinstance(args, list) or not isinstance(kwargs, dict):
-        return None, None, f"{size} bytes of {kind}, not the arguments of a task"
-    return _presentable(args), _presentable(kwargs), None
-
-
-def _presentable(value: Any) -> Any:
-    """A value that any terminal, page or JSON reader can take: no lone surrogates, no NaN."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {_presentable(str(key)): _presentable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_presentable(item) for item in value]
-    return value
 
 
 def _history(story: Story) -> Sequence[HistoryEntry]:

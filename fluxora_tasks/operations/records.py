@@ -85,18 +85,36 @@ class DeadLetterDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A message as it was received, with nothing hidden.
+
+    Attributes:
+        id: Of its record.
+        body: Its bytes; never loaded.
+    """
+
+    id: str
+    body: bytes
+    content_type: str | None
+    content_encoding: str | None
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list.
 
     Attributes:
         items: At most ``limit`` rows, newest failure first.
-        total: Rows that match the filter.
+        total: Rows that match the filter; where that would take too long to count, at least so many.
         next: Cursor of the next page, or ``None`` on the last one.
     """
 
     items: Sequence[DeadLetterSummary]
     total: int
     next: str | None
+    total_is_exact: bool = True
 
 
 Outcome = Literal["done", "unknown", "conflict", "refused", "failed"]

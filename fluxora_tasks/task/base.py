@@ -31,6 +31,7 @@ from fluxora_tasks.task.fallback import REFUSED, TaskFallback, was_asked
 from fluxora_tasks.task.options import OPTIONS, check_options, check_together, policy_of
 from fluxora_tasks.task.outcome import Attempt, attempt_of, conclude, kind_of, mark
 from fluxora_tasks.task.parking import ParkingBackend
+from fluxora_tasks.task.results import original_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,9 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
             the fallback gives the result. ``None``: the application's default.
         pause_queue: Whether the worker stops consuming from a queue while its only circuit is open.
         fallback: What gives the result where no attempt is left, or a circuit refuses.
+        strict_replay: ``True``: a replay waits where shared state cannot say whether it is the first copy of its
+            message; by default it runs, and its outcome says so.
+        fingerprint: What a failure has in common with those like it, see below.
     """
 
     abstract = True
@@ -82,6 +86,7 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     max_defer: ClassVar[float | timedelta | None] = None
     pause_queue: ClassVar[bool] = False
     fallback: ClassVar[FallbackStrategy | Step | None] = None
+    strict_replay: ClassVar[bool] = False
 
     classifier: ClassVar[Classifier] = classify
 
@@ -150,6 +155,20 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
     @backend.setter
     def backend(self, value: Any) -> None:
         self._backend = value
+
+    def fingerprint(self, failure: BaseException) -> str | Sequence[str] | None:
+        """
+        What a failure has in common with those like it, where the application knows better; shown to operators.
+
+        Asked after the rules of the grouping file, in the process that ran the body. One that raises is logged once.
+
+        Args:
+            failure: What the body raised.
+
+        Returns:
+            A text, or several; ``None``: group it as the library does.
+        """
+        return None
 
     def policy(self) -> RetryPolicy:
         """The policy in force for this task."""
@@ -246,7 +265,8 @@ class ResilientTask(Task):  # type: ignore[misc]  # Celery is untyped
         extension = getattr(self.app, "fluxora", None)
         try:
             if extension is not None:
-                extension.degraded_results.note(str(self.request.id), outcome.meta())
+                for task_id in filter(None, (str(self.request.id), original_id_of(self.request))):
+                    extension.degraded_results.note(task_id, outcome.meta())
         except Exception:
             logger.exception("marking a result as degraded failed")
         return outcome

@@ -102,7 +102,9 @@ OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "on_open": (lambda value: value in ("defer", "fallback", "reject"), "'defer', 'fallback' or 'reject'"),
     "max_defer": (_is_wait, "seconds from 0 to 604800"),
     "pause_queue": (_is_flag, "True or False"),
+    "strict_replay": (_is_flag, "True or False"),
     "fallback": (lambda value: isinstance(value, (FallbackStrategy, Step)), "a FallbackStrategy"),
+    "fingerprint": (callable, "a function of the task and its exception"),
 }
 
 

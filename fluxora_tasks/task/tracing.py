@@ -18,6 +18,7 @@ from celery.app import trace
 from celery.exceptions import Retry
 
 from fluxora_tasks.task.ending import told
+from fluxora_tasks.task.fingerprinting import attach, fingerprint_in_child
 
 _NOWHERE: Final = (None, None, None, None)
 
@@ -34,6 +35,13 @@ class BodyTraceInfo(trace.TraceInfo):  # type: ignore[misc]  # Celery is untyped
         super().__init__(state, retval)
         if isinstance(retval, BaseException):
             _keep_body(retval)
+
+    def handle_failure(self, task: Any, req: Any, **options: Any) -> einfo.ExceptionInfo:
+        """What Celery does with it; its fingerprint is made first, Celery clears the frames."""
+        fingerprint = fingerprint_in_child(task, self.retval)
+        info = super().handle_failure(task, req, **options)
+        attach(info, fingerprint)
+        return info
 
 
 def _keep_body(error: BaseException) -> None:

@@ -23,7 +23,6 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry, TaskRevokedError, Terminated
 from celery.worker import state
-from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.errors import CircuitBreakerError
@@ -100,22 +99,12 @@ class GatedRequest(CapturingRequest):
     def _terms(self) -> Terms:
         return terms_of(self._task, self._app.fluxora.settings.max_defer)
 
-    def _knows_its_queue(self) -> bool:
-        """Whether the message can be sent back: not where it came by a wildcard or to many queues at once."""
-        queue = self._delivery.queue
-        if queue in self._app.amqp.queues:
-            return True
-        logger.warning("a message from an unknown queue is not put off: %r is none of the application's", queue)
-        return False
-
     def _put_off(self, refusal: CircuitBreakerError, at_most: float, release: Callable[[], None]) -> None:
         """Send the same message again with a wait; release this one when the broker has it."""
         runtime, queue = self._runtime, self._delivery.queue
         delay = delay_for(refusal, at_most, runtime.crowd.joined(time.monotonic()), _CHANCE)
         deferral = deferral_of(self._message, queue, delay, datetime.now(UTC))
-        self._leave_the_pool()
-        self._held = True
-        runtime.defer(deferral, release)
+        self._send_again(deferral, release)
         if runtime.pausing is not None and self._task.pause_queue:
             runtime.pausing.refused(queue, refusal.name)
         logger.info("task %s[%s] put off for %.1f s: circuit %s is %s",
@@ -134,10 +123,6 @@ class GatedRequest(CapturingRequest):
                 )
             finally:
                 self.acknowledge()
-
-    def _leave_the_pool(self) -> None:
-        task_ready(self)
-        self._already_revoked = True
 
     # -- after the run ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,10 +11,10 @@ from typing import Any, Final
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Reject
-from celery.utils.serialization import UnpickleableExceptionWrapper
 
-from fluxora_tasks.classification import qualified_name
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, json_safe
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, View, json_safe
+from fluxora_tasks.deadletter.fingerprint import Fingerprint
+from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping
 from fluxora_tasks.deadletter.identity import (
     MESSAGE_ID,
     claimed_dead_id,
@@ -22,8 +22,13 @@ from fluxora_tasks.deadletter.identity import (
     dead_id_for,
     failure_id_for,
 )
-from fluxora_tasks.errors import TaskAborted
+from fluxora_tasks.deadletter.redaction import NO_SECRETS, USUAL, Redaction, Secrets
+from fluxora_tasks.deadletter.view import view_of
+from fluxora_tasks.task.failure_facts import type_name
+from fluxora_tasks.task.fingerprinting import attached_to
 from fluxora_tasks.task.outcome import read_mark
+from fluxora_tasks.task.representation import secrets_of
+from fluxora_tasks.worker.fingerprinting import fingerprint_for
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +63,10 @@ class Delivery:
         task: Name of its task, or empty.
         task_id: Celery's id, or empty.
         worker: Node name.
+        redaction: What is hidden of the message and its failure.
+        parameters: Names of the task's positional parameters, where it is known.
+        release: Of the application, or empty.
+        grouping: How its failures are grouped.
     """
 
     message: Any
@@ -66,6 +75,10 @@ class Delivery:
     task: str
     task_id: str
     worker: str
+    redaction: Redaction = USUAL
+    parameters: Sequence[str] = ()
+    release: str = ""
+    grouping: Grouping = BUILT_IN
 
     @property
     def headers(self) -> Mapping[str, Any]:
@@ -99,6 +112,8 @@ class Reason:
         text: What to say instead of the exception's own words, or where there is none.
         traceback: Formatted, or empty.
         first_failed_at: When the first attempt failed, where known.
+        frames: Copied traceback of the error, for one that lost its own on the way.
+        fingerprint: As the process that ran the body made it.
     """
 
     kind: Kind
@@ -106,6 +121,8 @@ class Reason:
     text: str = ""
     traceback: str = ""
     first_failed_at: datetime | None = None
+    frames: Any = None
+    fingerprint: Fingerprint | None = None
 
 
 def reason_of(info: ExceptionInfo, fallback: Kind) -> Reason:
@@ -117,14 +134,22 @@ def reason_of(info: ExceptionInfo, fallback: Kind) -> Reason:
     kind = next((kind for cls, kind in _KINDS_BY_TYPE if isinstance(error, cls)), None)
     if kind is None or (marked and marked[0] is Kind.PUBLISH_FAILED):
         kind = marked[0] if marked else fallback
-    return Reason(kind, error, traceback=_text(info.traceback), first_failed_at=marked[1] if marked else None)
+    return Reason(
+        kind,
+        error,
+        traceback=_text(info.traceback),
+        first_failed_at=marked[1] if marked else None,
+        frames=info.tb,
+        fingerprint=attached_to(info),
+    )
 
 
 def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter:
     """The dead letter of one failed delivery."""
     info = delivery.message.delivery_info or {}
     retries = delivery.headers.get("retries")
-    dead_id = delivery.dead_id
+    dead_id, payload = delivery.dead_id, payload_of(delivery.message)
+    message, traceback, view, fingerprint = described(delivery, reason, payload)
     return DeadLetter(
         dead_id=dead_id,
         failure_id=failure_id_for(dead_id, delivery.run_id),
@@ -138,14 +163,40 @@ def dead_letter(delivery: Delivery, reason: Reason, now: datetime) -> DeadLetter
         exchange=str(info.get("exchange") or ""),
         routing_key=str(info.get("routing_key") or ""),
         exception_type=type_name(reason.error) if reason.error is not None else "",
-        message=cut(reason.text or _text("" if reason.error is None else reason.error), MESSAGE_LIMIT),
-        traceback=cut(reason.traceback, TRACEBACK_LIMIT),
+        message=message,
+        traceback=traceback,
         attempts=(retries if isinstance(retries, int) and 0 <= retries < _MANY else 0) + 1,
         failed_at=now,
         first_failed_at=reason.first_failed_at or now,
         worker=delivery.worker,
-        payload=payload_of(delivery.message),
+        payload=payload,
+        view=view,
+        fingerprint=fingerprint,
+        release=delivery.release,
     )
+
+
+def described(delivery: Delivery, reason: Reason, payload: Payload) -> tuple[str, str, View, Fingerprint | None]:
+    """Message, traceback, view and fingerprint of a failure, as they may leave the worker."""
+    redaction = delivery.redaction
+    view, secrets = view_of(payload, delivery.parameters, redaction)
+    secrets = secrets.with_those_of(_loaded_secrets(delivery))
+    message = reason.text or _text("" if reason.error is None else reason.error)
+    return (
+        cut(redaction.long_text(message, secrets, MESSAGE_LIMIT), MESSAGE_LIMIT),
+        cut(redaction.long_text(reason.traceback, secrets, TRACEBACK_LIMIT), TRACEBACK_LIMIT),
+        view,
+        fingerprint_for(delivery, reason, secrets),
+    )
+
+
+def _loaded_secrets(delivery: Delivery) -> Secrets:
+    """Secrets in arguments that are no JSON, where the worker had loaded them anyway."""
+    loaded = getattr(delivery.message, "_decoded_cache", None)
+    if delivery.message.content_type == "application/json" or not isinstance(loaded, (list, tuple)):
+        return NO_SECRETS
+    args, kwargs = (*loaded, None, None)[:2]
+    return secrets_of(args, kwargs, delivery.parameters, delivery.redaction)
 
 
 def confirmation(delivery: Delivery, now: datetime) -> Confirmation:
@@ -166,15 +217,6 @@ def payload_of(message: Any) -> Payload:
         headers=json_safe(headers),
         properties=json_safe({name: properties[name] for name in _KEPT_PROPERTIES if properties.get(name) is not None}),
     )
-
-
-def type_name(error: BaseException) -> str:
-    """The qualified name of an error's type, also of one that could not be pickled."""
-    if isinstance(error, UnpickleableExceptionWrapper):
-        return f"{error.exc_module}.{error.exc_cls_name}"
-    if isinstance(error, TaskAborted):
-        return error.original_type
-    return qualified_name(type(error))
 
 
 def cut(text: str, limit: int) -> str:

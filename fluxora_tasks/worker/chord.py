@@ -2,7 +2,8 @@
 
 Celery counts the outcome of a header task once, so the success of a replay would be ignored; and once every member
 is counted it fails the body and drops the chord's size. So all failures are taken out of the count, not only that of
-the member at hand: the chord waits again, until the last of them has succeeded.
+the member at hand: the chord waits again, until the last of them has succeeded. A member that came back under a fresh
+task id is known by its place in the header.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ for i = 1, #ARGV, 2 do
 end
 local known = redis.call('ZCARD', KEYS[1])
 for _, member in ipairs(redis.call('SMEMBERS', KEYS[6])) do
-  if redis.call('SISMEMBER', KEYS[2], member) == 0 then known = known + 1 end
+  local index = string.match(member, ':(%d+)$')
+  local is_back = redis.call('SISMEMBER', KEYS[2], member) == 1
+    or (index and redis.call('ZCOUNT', KEYS[1], index, index) > 0)
+  if not is_back then known = known + 1 end
 end
 if known == 0 then return 0 end
 if redis.call('EXISTS', KEYS[3]) == 0 then

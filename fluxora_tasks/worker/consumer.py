@@ -19,9 +19,9 @@ from kombu.exceptions import ContentDisallowed
 
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.deadletter.origin import queue_of
 from fluxora_tasks.task.tracing import trace_bodies
 from fluxora_tasks.worker.capture import Delivery, Reason, dead_letter
-from fluxora_tasks.worker.request import queue_of
 from fluxora_tasks.worker.runtime import WorkerRuntime
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,9 @@ class Capturing:
             task=_text(headers.get("task")),
             task_id=_text(headers.get("id")),
             worker=str(self.hostname),
+            redaction=self.app.fluxora.redaction,
+            release=self.app.fluxora.settings.release or "",
+            grouping=self.app.fluxora.grouping,
         )
 
     def _announce_unknown(self, message: Any, exc: Exception) -> None:

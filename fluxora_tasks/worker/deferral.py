@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Deferral:
     Attributes:
         queue: Where the message came from and comes back to.
         body: As received; so are the content type and encoding.
-        headers: As received, with those of the deferral.
+        headers: As received, with those of a deferral.
         properties: As received.
         delay: Seconds in the broker.
     """
@@ -45,33 +45,38 @@ class Deferral:
 
 def deferral_of(message: Any, queue: str, delay: float, now: datetime) -> Deferral:
     """
-    A kombu message, put off. No attempt is used: its ``retries`` stay.
+    A kombu message, put off for an open circuit. No attempt is used: its ``retries`` stay.
 
     Args:
         now: For people; decides nothing.
     """
+    back = put_back(message, queue, delay)
+    waited: Waited = waited_of(back.headers)
+    more = {
+        DEFERRALS: waited.deferrals + 1,
+        DEFERRED_FOR: round(waited.seconds + delay, 3),
+        DEFERRED_SINCE: back.headers.get(DEFERRED_SINCE) or now.isoformat(timespec="seconds"),
+    }
+    return replace(back, headers={**back.headers, **more})
+
+
+def put_back(message: Any, queue: str, delay: float) -> Deferral:
+    """A kombu message that comes again as it is, later; that wait counts against no circuit."""
     body, properties = message.body, message.properties or {}
     return Deferral(
         queue=queue,
         body=body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body or b""),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
-        headers=_headers(message.headers, delay, now),
+        headers=_headers(message.headers),
         properties={name: properties[name] for name in _KEPT_PROPERTIES if properties.get(name) is not None},
         delay=delay,
     )
 
 
-def _headers(received: Any, delay: float, now: datetime) -> dict[str, Any]:
-    headers = dict(received) if isinstance(received, Mapping) else {}
-    kept = {name: value for name, value in headers.items() if not _is_dropped(str(name))}
-    waited: Waited = waited_of(headers)
-    return {
-        **kept,
-        DEFERRALS: waited.deferrals + 1,
-        DEFERRED_FOR: round(waited.seconds + delay, 3),
-        DEFERRED_SINCE: kept.get(DEFERRED_SINCE) or now.isoformat(timespec="seconds"),
-    }
+def _headers(received: Any) -> dict[str, Any]:
+    headers = received if isinstance(received, Mapping) else {}
+    return {name: value for name, value in headers.items() if not _is_dropped(str(name))}
 
 
 def _is_dropped(name: str) -> bool:

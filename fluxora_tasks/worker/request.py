@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -22,12 +24,19 @@ from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
 from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.deadletter.origin import queue_of
+from fluxora_tasks.deadletter.redaction import Secrets
 from fluxora_tasks.journal import Ending
 from fluxora_tasks.retry.decision import GiveUp, GiveUpReason
 from fluxora_tasks.task.outcome import had_its_retries
+from fluxora_tasks.task.parameters import parameters_of
+from fluxora_tasks.task.representation import representations, secrets_of
 from fluxora_tasks.worker.capture import Delivery, Reason, confirmation, dead_letter, reason_of
 from fluxora_tasks.worker.chord import can_repair, repair
+from fluxora_tasks.worker.deferral import Deferral, put_back
 from fluxora_tasks.worker.gate import Verdict
+from fluxora_tasks.worker.quiet import speaking_of
+from fluxora_tasks.worker.replays import due_after, progress
 from fluxora_tasks.worker.runtime import WorkerRuntime
 from fluxora_tasks.worker.validation import Malformed, check_headers, check_payload
 
@@ -35,6 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
+
+#: Seconds until a replay comes again that nobody could vouch for, at least and at most.
+_COME_AGAIN: Final = (5.0, 10.0)
+
+#: Spreads those that come again.
+_CHANCE = Random()  # noqa: S311 - not a secret
 
 
 class InvalidMessage(InvalidTaskError):  # type: ignore[misc]  # Celery is untyped
@@ -52,6 +67,8 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     _failing = False
     _held = False
     _admitted = False
+    _asked_gate = False
+    _gate_unavailable = False
 
     def __init__(self, message: Any, **kwargs: Any) -> None:
         headers = kwargs.get("headers")
@@ -61,6 +78,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         except Malformed as exc:
             raise InvalidMessage(exc.kind, str(exc)) from None
         super().__init__(message, **kwargs)
+        self._hide_arguments()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Celery builds one subclass per task, with two methods that do not call super()
@@ -75,6 +93,10 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The pool reports a failure: keep it before Celery acts on it."""
+        with speaking_of(lambda: self.secrets):
+            return self._on_failure(exc_info, send_failed_event, return_ok)
+
+    def _on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool, return_ok: bool) -> Any:
         error = error_of(exc_info)
         if isinstance(error, TimeLimitExceeded) and not return_ok:
             return None  # the pool calls on_timeout next; telling it here too would fire the error callbacks twice
@@ -82,11 +104,13 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             self._strike_off()  # a cold shutdown is nobody's crash
         if isinstance(error, Retry):
             self._count_retry()
-            return super().on_failure(exc_info, send_failed_event, return_ok)
+            with self._going_on(error.when):
+                return super().on_failure(exc_info, send_failed_event, return_ok)
         if isinstance(error, Ignore):
             return self._end(
                 "ignored",
                 lambda: super(CapturingRequest, self).on_failure(exc_info, send_failed_event, return_ok),
+                self._confirmation() if self._is_replay else None,
             )
         if isinstance(error, Reject) and error.requeue:
             self._strike_off()
@@ -116,7 +140,10 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def _retry_worker_lost(self, exc: BaseException, exc_info: ExceptionInfo) -> bool:
         note, self._note, failing, self._failing = self._note, None, self._failing, False
-        sent = bool(super()._retry_worker_lost(exc, exc_info))
+        with self._going_on(self._task.default_retry_delay):
+            sent = bool(super()._retry_worker_lost(exc, exc_info))
+            if not sent:
+                self._note = None
         if sent:
             self._count_retry()
         else:
@@ -125,13 +152,13 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def revoked(self) -> bool:
         """Whether not to run: revoked, expired, a second physical copy of a replay, or a killer of workers."""
-        if super().revoked():
+        if self._is_turned_away() or super().revoked():
             return True
         if self._admitted:
             return False
         self._admitted = True
-        if DEAD_ID in self._request_dict and self._is_duplicate():
-            return True
+        if self._is_replay:
+            self._repair_chord()
         return bool(self._delivery_info["redelivered"]) and self._is_poison()
 
     # -- settling -----------------------------------------------------------------------------------------------
@@ -149,7 +176,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         """Put the message back, or drop it after its note is out."""
         if self.acknowledged or self._held:
             return
-        if requeue or not getattr(self._task, "dead_letter", True):
+        if requeue or not self._is_kept:
             self._note = None
             super().reject(requeue=requeue)
         else:
@@ -160,6 +187,30 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         self._held, self._note = True, None
         settle = functools.partial(self._runtime.ended, self._message_id, None, self._release)
         self._runtime.publish(note, settle)
+
+    @contextmanager
+    def _going_on(self, when: Any) -> Iterator[None]:
+        """Tell the ledger that a replay comes again, before Celery settles this delivery, or after it did."""
+        if self._is_replay and not self._held:
+            now = datetime.now(UTC)
+            self._note = progress(self._delivery, now, due_after(when, now))
+        yield
+        if self._note is not None:
+            self._hold(self._note)
+
+    def _send_again(self, deferral: Deferral, release: Callable[[], None]) -> None:
+        """Publish the same message with a wait, tell the ledger if it is a replay, then release this one."""
+        self._leave_the_pool()
+        self._held = True
+        if self._is_replay:
+            now = datetime.now(UTC)
+            note = progress(self._delivery, now, now + timedelta(seconds=deferral.delay))
+            release = functools.partial(self._runtime.publish, note, release)
+        self._runtime.defer(deferral, release)
+
+    def _leave_the_pool(self) -> None:
+        task_ready(self)
+        self._already_revoked = True
 
     def _end(self, ending: Ending, celery_part: Callable[[], Any], note: Note | None = None) -> None:
         """Let Celery report the end of the message, then close its journal entry, then settle it."""
@@ -184,7 +235,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         if self._failing or self._held:
             yield
             return
-        if not getattr(self._task, "dead_letter", True):
+        if not self._is_kept:
             yield
             self._runtime.ended(self._message_id, "ignored", _nothing)
             return
@@ -201,10 +252,36 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def _guarded_note(self, reason: Callable[[], Reason]) -> DeadLetter:
         now = datetime.now(UTC)
         try:
-            return dead_letter(self._delivery, reason(), now)
+            note = dead_letter(self._delivery, reason(), now)
         except Exception as exc:
             logger.exception("describing a failure failed; the message is kept without a description")
-            return dead_letter(self._delivery, Reason(Kind.EXCEPTION, text=f"not described: {exc!r}"), now)
+            note = dead_letter(self._delivery, Reason(Kind.EXCEPTION, text=f"not described: {type(exc).__name__}"), now)
+        return replace(note, gate_unavailable=self._gate_unavailable)
+
+    # -- what is told -------------------------------------------------------------------------------------------
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Celery's events of a task; their texts tell no secret."""
+        if fields and self._eventer and self._eventer.enabled and self.task.send_events:
+            redaction, secrets = self._app.fluxora.redaction, self.secrets
+            fields = {
+                name: redaction.text(value, secrets) if isinstance(value, str) else value
+                for name, value in fields.items()
+            }
+        super().send_event(type, **fields)
+
+    @functools.cached_property
+    def secrets(self) -> Secrets:
+        """Among the arguments and headers of the message."""
+        headers, redaction = self._message.headers, self._app.fluxora.redaction
+        return secrets_of(self._args, self._kwargs, parameters_of(self._task), redaction, headers)
+
+    def _hide_arguments(self) -> None:
+        """Logs and events of the worker, and of its children, show what the message says of its arguments."""
+        hidden = representations(self._args, self._kwargs, parameters_of(self._task), self._app.fluxora.redaction)
+        if hidden:
+            self._request_dict.update(hidden)
+            self._argsrepr, self._kwargsrepr = hidden["argsrepr"], hidden["kwargsrepr"]
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -226,7 +303,28 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             task=str(self._type),
             task_id=str(self.id),
             worker=str(self._hostname),
+            redaction=self._app.fluxora.redaction,
+            parameters=parameters_of(self._task),
+            release=self._app.fluxora.settings.release or "",
+            grouping=self._app.fluxora.grouping,
         )
+
+    @property
+    def _is_replay(self) -> bool:
+        return DEAD_ID in (self._message.headers or ()) and self._delivery.replay_no > 0
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether a failure is recorded; that of a replay always is, or its record would wait for ever."""
+        return getattr(self._task, "dead_letter", True) or self._is_replay
+
+    def _knows_its_queue(self) -> bool:
+        """Whether the message can be sent back: not where it came by a wildcard or to many queues at once."""
+        queue = self._delivery.queue
+        if queue in self._app.amqp.queues:
+            return True
+        logger.warning("a message from an unknown queue is not put off: %r is none of the application's", queue)
+        return False
 
     def _kind_without_verdict(self, error: BaseException) -> Kind:
         """The kind, where the child's verdict did not survive: by the attempts used up, else a plain exception."""
@@ -239,17 +337,44 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
             return Kind.EXCEPTION
         return kind
 
-    def _is_duplicate(self) -> bool:
+    def _is_turned_away(self) -> bool:
+        """Whether this is a copy of a replay that may not run: its fate is under way then. Asked once."""
+        if self._asked_gate or not self._is_replay:
+            return False
+        self._asked_gate = True
         delivery = self._delivery
         publish_id = str(delivery.headers.get(PUBLISH_ID) or "")
-        if self._runtime.gate.enter(delivery.dead_id, delivery.replay_no, publish_id) is Verdict.RUN:
-            self._repair_chord()
+        verdict = self._runtime.gate.enter(delivery.dead_id, delivery.replay_no, publish_id)
+        if verdict is Verdict.UNKNOWN:
+            return self._is_put_back()
+        if verdict is not Verdict.RUN:
+            self._drop(verdict)
+        return verdict is not Verdict.RUN
+
+    def _is_put_back(self) -> bool:
+        """Whether a replay that nobody can vouch for comes again later; else it runs, and its outcome says so."""
+        replay = (self._delivery.replay_no, self._delivery.dead_id)
+        if not getattr(self._task, "strict_replay", False):
+            logger.warning("replay %d of dead letter %s runs unasked: shared state is away", *replay)
+            self._gate_unavailable = True
             return False
-        logger.warning("dropping a second copy of replay %d of dead letter %s", delivery.replay_no, delivery.dead_id)
-        task_ready(self)
-        self._already_revoked = True
-        self.acknowledge()
+        logger.warning("replay %d of dead letter %s is put back: shared state is away", *replay)
+        if self._knows_its_queue():
+            back = put_back(self._message, self._delivery.queue, _CHANCE.uniform(*_COME_AGAIN))
+            self._send_again(back, functools.partial(self._runtime.in_loop, self._release))
+        else:
+            self._leave_the_pool()
+            self.reject(requeue=True)
         return True
+
+    def _drop(self, verdict: Verdict) -> None:
+        """Be done with a copy of a replay that may not run."""
+        replay = (self._delivery.replay_no, self._delivery.dead_id)
+        logger.warning("a copy of replay %d of dead letter %s is dropped: %s", *replay, verdict)
+        if self._runtime.books.journal is not None:
+            self._runtime.books.journal.dropped()
+        self._leave_the_pool()
+        self.acknowledge()
 
     def _repair_chord(self) -> None:
         """A chord that failed by this message's failure waits for it again."""
@@ -270,8 +395,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         error = WorkerLostError(f"{runs} runs began and none came to an end; not run again")
         logger.error("message %s takes its worker with it, kept as a dead letter instead of run", self._message_id)
         with self._dying(lambda: Reason(Kind.POISON_SUSPECT, error)):
-            task_ready(self)
-            self._already_revoked = True
+            self._leave_the_pool()
             self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
         return True
 
@@ -292,8 +416,9 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
         message may have lost its process right after, or been a redelivered copy itself.
         """
         sent_again = self._request_dict.get("retries") or DEFERRALS in self._request_dict
-        if DEAD_ID in self._request_dict or self._delivery_info["redelivered"] or sent_again:
-            return confirmation(self._delivery, datetime.now(UTC))
+        if DEAD_ID in (self._message.headers or ()) or self._delivery_info["redelivered"] or sent_again:
+            told = confirmation(self._delivery, datetime.now(UTC))
+            return replace(told, gate_unavailable=self._gate_unavailable)
         return None
 
 
@@ -326,21 +451,6 @@ def _nothing() -> None:
 def _rejected_unrun() -> Reason:
     """Celery drops a message on its own before a run, say because of a time it cannot compute with."""
     return Reason(Kind.NOT_A_TASK, text="rejected by the worker before it ran")
-
-
-def queue_of(app: Any, message: Any) -> str:
-    """The queue a message came from: where a replay of it goes.
-
-    Found by exchange and routing key among the queues of the application; the default exchange routes by queue name.
-    """
-    info = message.delivery_info if isinstance(message.delivery_info, Mapping) else {}
-    exchange, routing_key = str(info.get("exchange") or ""), str(info.get("routing_key") or "")
-    if not exchange:
-        return routing_key
-    for name, queue in app.amqp.queues.items():
-        if queue.exchange and queue.exchange.name == exchange and queue.routing_key == routing_key:
-            return str(name)
-    return routing_key
 
 
 def error_of(exc_info: ExceptionInfo) -> Any:

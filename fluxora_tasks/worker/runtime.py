@@ -115,7 +115,8 @@ class WorkerRuntime:
     def drain(self, timeout: float) -> bool:
         """Write what is waiting; whether all of it was confirmed in time."""
         self._flush_and_wait()
-        confirmed = self._outbox.drain(timeout) and self._deferrals.drain(timeout)
+        # deferrals first: what becomes of a replay is told after its message is out again
+        confirmed = self._deferrals.drain(timeout) and self._outbox.drain(timeout)
         self._flush_and_wait()
         return confirmed
 

@@ -18,6 +18,7 @@ from fluxora_tasks.task.base import adopt
 from fluxora_tasks.task.tracing import copy_lean_code, trace_bodies
 from fluxora_tasks.worker.consumer import capturing_consumer
 from fluxora_tasks.worker.pausing import CeleryIntake, Pausing
+from fluxora_tasks.worker.quiet import hide_in_logs, stop_hiding
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ _PATIENCE: Final = 50
 class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Puts capture before the application's consumer, makes failures light, lets children share what was loaded.
 
+    Logs are made discreet here too, so that children inherit that.
+
     A collection in a child writes to every object it visits and so copies its page; frozen objects are not visited.
     Measured with two children: 87 MB for plain Celery, 76 MB with this library and the freeze (sum of PSS).
     Nothing is frozen for pools that do not fork, nor beyond the worker: what is frozen is never collected.
@@ -42,6 +45,7 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
         super().__init__(worker, **kwargs)
         worker.consumer_cls = capturing_consumer(symbol_by_name(worker.consumer_cls))
         copy_lean_code(True)
+        hide_in_logs(worker.app.fluxora.redaction)
         signals.worker_process_init.connect(_trace_in_child, dispatch_uid="fluxora.trace")
         signals.worker_process_shutdown.connect(_tell_shared_state, dispatch_uid="fluxora.tell")
         self._freezes = issubclass(worker.pool_cls, ProcessPool)
@@ -55,6 +59,7 @@ class PreparationStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
         """The worker ends; a program that embeds it goes on."""
         stop_lanes(DRAIN)
         copy_lean_code(False)
+        stop_hiding()
         if self._freezes:
             billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = self._patience
             gc.unfreeze()
@@ -67,6 +72,7 @@ def _trace_in_child(sender: Any = None, **_: Any) -> None:
     app = current_app._get_current_object()
     if hasattr(app, "fluxora"):
         trace_bodies(app, str(sender))
+        hide_in_logs(app.fluxora.redaction)
 
 
 def _tell_shared_state(**_: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kombu import Connection
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, decode
+from fluxora_tasks.deadletter.envelope import DeadLetter, Note, decode
 from fluxora_tasks.deadletter.topology import dead_letter_queue, is_amqp
 from tests.waiting import wait_until
 
@@ -17,9 +17,9 @@ class DeadQueue:
         queue = dead_letter_queue("fluxora.dead", "fluxora.dead", amqp=is_amqp(self._connection))
         self._queue = queue(self._connection.default_channel)
         self._queue.declare()
-        self.notes: list[DeadLetter | Confirmation] = []
+        self.notes: list[Note] = []
 
-    def poll(self) -> list[DeadLetter | Confirmation]:
+    def poll(self) -> list[Note]:
         """Everything taken so far, with what arrived since."""
         while (message := self._queue.get(no_ack=True)) is not None:
             body = message.body

@@ -79,6 +79,30 @@ def fails_until_repaired(path: str, *payload: Any) -> str:
     return "repaired"
 
 
+@app.task(name="third_run_when_repaired", bind=True, retry_policy=QUICK)
+def third_run_when_repaired(self: Any, path: str) -> str:
+    if not Path(path).exists() or self.request.retries < 2:
+        raise RetryableError("not yet")
+    return "repaired"
+
+
+def _run_noted(path: str) -> str:
+    with Path(f"{path}.runs").open("a") as runs:
+        runs.write("run\n")
+    return str(_needs(path, "repaired"))
+
+
+@app.task(name="noted")
+def noted(path: str) -> str:
+    """Leaves a line per run beside the file."""
+    return _run_noted(path)
+
+
+@app.task(name="strict", strict_replay=True)
+def strict(path: str) -> str:
+    return _run_noted(path)
+
+
 @app.task(name="kill_myself")
 def kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -46,8 +46,20 @@ def test_the_models_are_what_the_migrations_make(engine: Engine) -> None:
     upgrade(engine)
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_object": _is_modelled}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Base.metadata) == []
+
+
+def _is_modelled(_thing: object, name: str, kind: str, *_: object) -> bool:
+    """The index of words, and that of totals, are made for one kind of database each."""
+    of_sqlite = kind == "table" and name.startswith("dead_letter_words")
+    of_postgresql = (kind, name) in (
+        ("column", "words"),
+        ("index", "ix_dead_letter_views_words"),
+        ("index", "ix_dead_letters_total"),
+    )
+    return not of_sqlite and not of_postgresql
 
 
 def test_up_down_up(engine: Engine) -> None:

@@ -54,6 +54,7 @@ def report_document(report: AuditReport) -> dict[str, Any]:
         "undecided": len(report.undecided),
         "retried": report.retried,
         "gaps": report.gaps,
+        "duplicates_dropped": report.duplicates_dropped,
         "lost_messages": [_entry_document(entry) for entry in report.lost],
         "undecided_messages": [_entry_document(entry) for entry in report.undecided],
     }
@@ -101,6 +102,8 @@ def _lines(report: AuditReport) -> Iterator[tuple[str, int]]:
         yield "cannot be told", len(report.undecided)
     yield "lost", len(report.lost)
     yield "(retries on the way)", report.retried
+    if report.duplicates_dropped:
+        yield "(second copies of replays dropped)", report.duplicates_dropped
 
 
 def _named(entries: Sequence[OpenEntry]) -> Any:

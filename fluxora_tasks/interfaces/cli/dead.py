@@ -1,8 +1,10 @@
-"""`dead list|show|replay|resolve|discard`: what an operator types, translated into operations and back."""
+"""`dead list|show|replay|resolve|discard|restore|release`: what is typed, translated into operations and back."""
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -19,7 +21,14 @@ from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, exit_cod
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.interfaces.cli.listing import print_items, print_page
-from fluxora_tasks.interfaces.cli.output import document, print_document, printable, time_text
+from fluxora_tasks.interfaces.cli.output import (
+    document,
+    print_document,
+    print_fields,
+    print_title,
+    printable,
+    time_text,
+)
 from fluxora_tasks.interfaces.cli.waiting import Waiting, outcomes
 from fluxora_tasks.operations.context import open_dead_letters
 from fluxora_tasks.operations.dead_letters import DeadLetters
@@ -29,6 +38,7 @@ from fluxora_tasks.operations.records import (
     DeadLetterDetail,
     DeadLetterSummary,
     HistoryEntry,
+    Original,
 )
 
 #: Length of a whole id; anything shorter is taken for its beginning.
@@ -50,6 +60,7 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
         table=lambda console: tables.dead_letters(page.items, datetime.now(UTC), console.width),
         nothing="No dead letter matches." if filter_text or cursor else "No dead letters.",
         as_json=as_json,
+        is_exact=page.total_is_exact,
     )
 
 
@@ -59,10 +70,10 @@ def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
     if as_json:
         print_document(detail_document(detail))
         return
-    _print_fields(detail)
+    print_fields(_fields(detail))
     _print_block("Arguments", _arguments_text(detail))
     _print_block("Traceback", detail.traceback.strip() or "none")
-    _print_title("History")
+    print_title("History")
     console = tables.console(no_color=no_color(ctx))
     tables.print_table(console, tables.history(detail.history))
 
@@ -86,6 +97,64 @@ def discard(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
     """Mark dead letters as not wanted."""
     operations = open_operations(ctx)
     _finish(ctx, _act(ctx, operations, operations.discard, as_json=as_json, **chosen), as_json=as_json)
+
+
+def restore(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Take back what was discarded, or resolved by hand."""
+    operations = open_operations(ctx)
+    results = _act(ctx, operations, operations.restore, as_json=as_json, status="DISCARDED", **chosen)
+    _finish(ctx, results, as_json=as_json)
+
+
+def release(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
+    """Take dead letters out of quarantine."""
+    operations = open_operations(ctx)
+    results = _act(ctx, operations, operations.release, as_json=as_json, status="FAILED", **chosen)
+    _finish(ctx, results, as_json=as_json)
+
+
+def reveal(
+    ctx: click.Context, *, dead_id: str, raw: bool, reason: str | None, actor: str | None, as_json: bool
+) -> None:
+    """The message of a dead letter as it was received."""
+    if raw and sys.stdout.isatty():
+        raise click.UsageError("--raw may hold anything, which a terminal would obey: send it to a file", ctx)
+    original = open_operations(ctx).reveal(dead_id, actor_of(ctx, actor=actor, reason=reason, as_json=as_json))
+    if raw:
+        sys.stdout.buffer.write(original.body)
+    elif as_json:
+        print_document(original_document(original))
+    else:
+        _print_original(original)
+
+
+def original_document(original: Original) -> dict[str, Any]:
+    """A message as received; its keys are public. A body that is no text stands in base64."""
+    return {
+        "id": original.id,
+        "content_type": original.content_type,
+        "content_encoding": original.content_encoding,
+        "headers": original.headers,
+        "properties": original.properties,
+        **_body_fields(original.body),
+    }
+
+
+def _body_fields(body: bytes) -> dict[str, str]:
+    try:
+        return {"body": body.decode("utf-8"), "body_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(body).decode("ascii"), "body_encoding": "base64"}
+
+
+def _print_original(original: Original) -> None:
+    kind = original.content_type or "no content type"
+    click.echo(f"{click.style('Id', bold=True)}  {original.id}, {len(original.body)} bytes, {printable(kind)}")
+    for title, values in (("Headers", original.headers), ("Properties", original.properties)):
+        print_title(title)
+        click.echo("\n".join(f"{printable(name)}: {document(value)}" for name, value in values.items()) or "none")
+    fields = _body_fields(original.body)
+    _print_block("Body" if fields["body_encoding"] == "utf-8" else "Body, in base64", fields["body"])
 
 
 def open_operations(ctx: click.Context) -> DeadLetters:
@@ -128,12 +197,13 @@ def _act(
     reason: str | None,
     actor: str | None,
     as_json: bool,
+    status: str = "PENDING",
 ) -> list[ActionResult]:
     """Choose the records, run the action on those that exist, keep the order given."""
     check_choice(ctx, ids, filter_text, everything)
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
     if not ids:
-        return list(action(operations.select(filter_text or ""), who))
+        return list(action(operations.select(filter_text or "", status), who))
     resolved = [_resolve_id(operations, dead_id) for dead_id in dict.fromkeys(ids)]
     known = list(dict.fromkeys(item for item in resolved if isinstance(item, str)))
     refused = [item for item in resolved if isinstance(item, ActionResult)]
@@ -222,9 +292,9 @@ def _entry_document(entry: HistoryEntry) -> dict[str, Any]:
     return asdict(entry) | {"at": time_text(entry.at)}
 
 
-def _print_fields(detail: DeadLetterDetail) -> None:
+def _fields(detail: DeadLetterDetail) -> list[tuple[str, str]]:
     item = detail.summary
-    for name, value in (
+    return [
         ("Id", item.id),
         ("Status", item.status),
         ("Task", f"{item.task or '-'} ({item.task_id or 'no id'})"),
@@ -233,26 +303,17 @@ def _print_fields(detail: DeadLetterDetail) -> None:
         ("Queue", item.queue),
         ("Attempts", str(item.attempts)),
         ("Replays", str(item.replays)),
-        (
-            "Failed",
-            f"first {tables.seconds(item.first_failed_at)}, last {tables.seconds(item.last_failed_at)} UTC",
-        ),
+        ("Failed", tables.first_and_last(item)),
         ("Worker", detail.worker or "-"),
         (
             "Message",
             f"{detail.message_id or '-'}, {item.size} bytes, {detail.content_type or 'no content type'}",
         ),
-    ):
-        click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
-
-
-def _print_title(title: str) -> None:
-    click.echo()
-    click.secho(title, bold=True)
+    ]
 
 
 def _print_block(title: str, text: str) -> None:
-    _print_title(title)
+    print_title(title)
     click.echo(printable(text[:_SHOWN]))
     if len(text) > _SHOWN:
         click.echo(f"… {len(text) - _SHOWN} more characters; --json shows all")

@@ -143,6 +143,17 @@ _filter_option = click.option(
 )
 
 
+def paged(function: _F) -> _F:
+    """Which page of a list."""
+    for decorate in (
+        json_option,
+        click.option("--cursor", metavar="C", help="Where the page before this one ended."),
+        click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page."),
+    ):
+        function = decorate(function)
+    return function
+
+
 def acting(function: _F) -> _F:
     """Who does it and why, of every command that changes something."""
     for decorate in (
@@ -156,28 +167,30 @@ def acting(function: _F) -> _F:
     return function
 
 
-def _action(function: _F) -> _F:
-    """The arguments and options every action on dead letters takes."""
-    for decorate in (
-        acting,
-        click.option("--all", "everything", is_flag=True, help="Every PENDING dead letter."),
-        _filter_option,
-        click.argument("ids", nargs=-1, metavar="[ID]..."),
-    ):
-        function = decorate(function)
-    return function
+def _action(everything: str = "Every PENDING dead letter.") -> Callable[[_F], _F]:
+    """The arguments and options every action on dead letters takes; ``everything`` is what ``--all`` means."""
+
+    def decorated(function: _F) -> _F:
+        for decorate in (
+            acting,
+            click.option("--all", "everything", is_flag=True, help=everything),
+            _filter_option,
+            click.argument("ids", nargs=-1, metavar="[ID]..."),
+        ):
+            function = decorate(function)
+        return function
+
+    return decorated
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
 def dead() -> None:
-    """List, show, replay, resolve and discard dead letters."""
+    """List, show, replay, resolve, discard, restore and release dead letters."""
 
 
 @dead.command("list", cls=Command, epilog=EXIT_CODES)
 @_filter_option
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
-@json_option
+@paged
 @click.pass_context
 def dead_list(ctx: click.Context, filter_text: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
     """List dead letters, newest failure first."""
@@ -197,7 +210,7 @@ def dead_show(ctx: click.Context, dead_id: str, as_json: bool) -> None:
 
 
 @dead.command("replay", cls=WaitingCommand, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.option(
     "--wait",
     type=click.FloatRange(0, 86_400),
@@ -213,7 +226,7 @@ def dead_replay(ctx: click.Context, /, wait: float | None, as_json: bool, **opti
 
 
 @dead.command("resolve", cls=Command, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.pass_context
 def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Mark dead letters as resolved by other means."""
@@ -221,11 +234,46 @@ def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 
 
 @dead.command("discard", cls=Command, epilog=EXIT_CODES)
-@_action
+@_action()
 @click.pass_context
 def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Mark dead letters as not wanted any more."""
     run(ctx, "dead:discard", as_json=as_json, **options)
+
+
+@dead.command("reveal", cls=Command, epilog=EXIT_CODES)
+@click.argument("dead_id", metavar="ID")
+@click.option("--raw", is_flag=True, help="The bytes of the body, and nothing else.")
+@acting
+@click.pass_context
+def dead_reveal(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Show the message of a dead letter as it was received, with nothing hidden.
+
+    Who looked at it and why stands in the audit. A body is never loaded.
+    """
+    run(ctx, "dead:reveal", as_json=as_json, **options)
+
+
+@dead.command("restore", cls=Command, epilog=EXIT_CODES)
+@_action("Every DISCARDED dead letter.")
+@click.pass_context
+def dead_restore(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Take back a discard, or a resolve by hand: PENDING again.
+
+    With --filter, DISCARDED ones are meant unless it names a status.
+    """
+    run(ctx, "dead:restore", as_json=as_json, **options)
+
+
+@dead.command("release", cls=Command, epilog=EXIT_CODES)
+@_action("Every FAILED dead letter.")
+@click.pass_context
+def dead_release(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Take dead letters out of quarantine: PENDING again.
+
+    The count of their replays begins anew. With --filter, FAILED ones are meant.
+    """
+    run(ctx, "dead:release", as_json=as_json, **options)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -246,15 +294,48 @@ def recorder(ctx: click.Context, loglevel: str) -> None:
     run(ctx, "recorder:record", loglevel=loglevel)
 
 
-@click.command(cls=Command, epilog=EXIT_CODES)
+@click.group(cls=Group, epilog=EXIT_CODES, invoke_without_command=True)
 @json_option
 @click.pass_context
 def audit(ctx: click.Context, as_json: bool) -> None:
     """Count every message sent, and name the lost ones.
 
-    Each one succeeded, stands in the ledger, is waiting, or is lost. Code 0 only if none is lost.
+    Each one succeeded, stands in the ledger, is waiting, or is lost. Code 0 only if none is lost. With a command: who
+    changed what in the ledger, and why.
     """
-    run(ctx, "audit:audit", as_json=as_json)
+    if ctx.invoked_subcommand is None:
+        run(ctx, "audit:audit", as_json=as_json)
+
+
+def _asking(function: _F) -> _F:
+    """What may be asked of the audit."""
+    day = click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
+    for decorate in (
+        click.option("--until", type=day, metavar="TIME", help="Before then, UTC."),
+        click.option("--since", type=day, metavar="TIME", help="From then on, UTC: 2026-11-26 or 2026-11-26T09:30:00."),
+        click.option("--event", metavar="NAME", help="What was done: replayed, resolved, group_ignored, …"),
+        click.option("--actor", metavar="NAME", help="Who did it."),
+        click.option("--about", metavar="ID", help="A dead letter, a group or an operation, by its whole id."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@audit.command("list", cls=Command, epilog=EXIT_CODES)
+@_asking
+@paged
+@click.pass_context
+def audit_list(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """List changes of dead letters, groups and operations, newest first."""
+    run(ctx, "trail:list_page", as_json=as_json, **options)
+
+
+@audit.command("export", cls=Command, epilog=EXIT_CODES)
+@_asking
+@click.pass_context
+def audit_export(ctx: click.Context, /, **options: Any) -> None:
+    """Print all of it as JSON lines, oldest first, in the Elastic Common Schema."""
+    run(ctx, "trail:export", **options)
 
 
 tell_configuration_errors()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, acting, json_option, run
+from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, acting, json_option, paged, run
 from fluxora_tasks.interfaces.cli.lasting import Duration, lasting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -39,9 +39,7 @@ def breakers() -> None:
 
 @breakers.command("list", cls=Command, epilog=EXIT_CODES)
 @click.option("--filter", "filter_text", metavar="TEXT", help='For example "name:weather-* state:OPEN".')
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows of one page.")
-@click.option("--cursor", metavar="C", help="Where the page before this one ended.")
-@json_option
+@paged
 @click.pass_context
 def breakers_list(ctx: click.Context, filter_text: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the circuits that were in use in the last thirty days."""

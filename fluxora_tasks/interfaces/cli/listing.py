@@ -42,8 +42,9 @@ def print_page(
     table: Callable[[Console], Table],
     nothing: str,
     as_json: bool,
+    is_exact: bool = True,
 ) -> None:
-    """One page of a list; ``nothing`` where it is empty."""
+    """One page of a list; ``nothing`` where it is empty, ``is_exact`` where its total is no lower bound."""
     if as_json:
         print_items([document(item) for item in page.items], total=page.total, following=page.next)
         return
@@ -52,7 +53,7 @@ def print_page(
         return
     console = tables.console(no_color=no_color(ctx))
     tables.print_table(console, table(console))
-    click.echo(f"\n{len(page.items)} of {page.total}")
+    click.echo(f"\n{len(page.items)} of {'' if is_exact else 'at least '}{page.total}")
     if page.next:
         click.echo(f"Next page: --cursor {page.next}")
 

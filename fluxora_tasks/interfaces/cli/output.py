@@ -10,7 +10,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +43,18 @@ def document(value: Any, *, indent: int | None = None) -> str:
 def print_document(value: Any) -> None:
     """One document on standard output."""
     click.echo(document(value))
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one a line."""
+    for name, value in fields:
+        click.echo(f"{click.style(f'{name:<9}', bold=True)} {printable(value.strip())}")
+
+
+def print_title(title: str) -> None:
+    """What the lines after it are about."""
+    click.echo()
+    click.secho(title, bold=True)
 
 
 def time_text(moment: datetime | None) -> str | None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -17,8 +18,10 @@ from fluxora_tasks.deadletter.topology import dead_letter_queue, is_amqp, record
 from fluxora_tasks.install import Extension
 from fluxora_tasks.interfaces.cli.application import application, extension
 from fluxora_tasks.ledger.database import open_engine, upgrade
-from fluxora_tasks.ledger.recorder import Recorder
+from fluxora_tasks.ledger.reading import NoteReader
+from fluxora_tasks.ledger.recorder import Care, Recorder
 from fluxora_tasks.ledger.repository import Ledger
+from fluxora_tasks.ledger.retention import Retention
 from fluxora_tasks.settings import Settings, mask_url
 
 logger = logging.getLogger(__name__)
@@ -55,7 +58,31 @@ def build_recorder(app: Any, found: Extension, ledger: Ledger) -> Recorder:
     connection = recorder_connection(app)
     settings = found.settings
     queue = dead_letter_queue(settings.dead_letter_exchange, settings.dead_letter_queue, amqp=is_amqp(connection))
-    return Recorder(connection, queue, ledger, batch=settings.recorder_batch, on_recorded=closing_journal(found))
+    return Recorder(
+        connection,
+        queue,
+        ledger,
+        batch=settings.recorder_batch,
+        on_recorded=closing_journal(found),
+        care=Care(settings.unconfirmed_after, retention_of(settings)),
+        reader=NoteReader(found.grouping, found.redaction),
+    )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long what is kept, from days."""
+
+    def span(days: float | None) -> timedelta | None:
+        return None if days is None else timedelta(days=days)
+
+    return Retention(
+        resolved=span(settings.keep_resolved),
+        resolved_bodies=span(settings.keep_resolved_bodies),
+        discarded=span(settings.keep_discarded),
+        unresolved=span(settings.keep_unresolved),
+        audit=span(settings.keep_audit),
+        events=span(settings.keep_events),
+    )
 
 
 def recorder_connection(app: Any) -> Connection:

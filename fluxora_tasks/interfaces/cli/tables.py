@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 import click
 from rich.cells import cell_len
@@ -29,7 +30,7 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
-_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED"})
+_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED", "WAITING", "FAILURES", "NUMBER", "BYTES"})
 
 #: Columns that are cut first where a terminal is too narrow.
 _YIELDING = frozenset({"ERROR", "DETAIL", "TASK", "CIRCUIT", "NAME", "TOGGLE", "OVERRIDE BY"})
@@ -44,6 +45,8 @@ _COLOURS = {
     "HALF_OPEN": "yellow",
     "OPEN": "red",
     "FORCED_OPEN": "red",
+    "open": "yellow",
+    "regressed": "red",
     "done": "green",
     "unknown": "red",
     "conflict": "yellow",
@@ -203,7 +206,31 @@ def seconds(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def error_line(item: DeadLetterSummary) -> str:
+class Failing(Protocol):
+    """What shows its newest failure: a dead letter, or a group of them."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def exception_type(self) -> str: ...
+
+    @property
+    def message(self) -> str: ...
+
+    @property
+    def first_failed_at(self) -> datetime: ...
+
+    @property
+    def last_failed_at(self) -> datetime: ...
+
+
+def first_and_last(item: Failing) -> str:
+    """When it failed first, and last."""
+    return f"first {seconds(item.first_failed_at)}, last {seconds(item.last_failed_at)} UTC"
+
+
+def error_line(item: Failing) -> str:
     """Last part of the exception's name with its text; the kind where there was no exception."""
     name = item.exception_type.rpartition(".")[2] or item.kind
     return one_line(f"{name}: {item.message}" if item.message else name, 200)

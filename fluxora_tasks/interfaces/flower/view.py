@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fluxora_tasks.interfaces.flower import display
+from fluxora_tasks.ledger.filters import Term, all_of, parse
 from fluxora_tasks.ledger.standing import OPEN
 from fluxora_tasks.operations.records import DeadLetterDetail, DeadLetterSummary, HistoryEntry
 
@@ -44,8 +45,14 @@ class ListView:
 
     @property
     def effective_filter(self) -> str:
-        """The filter text with the chosen status behind it, so that positions in an error are those typed."""
-        return f"{self.filter} status:{self.status}".strip() if self.status else self.filter
+        """The filter text and the chosen status.
+
+        Raises:
+            FilterError: with the position in what was typed.
+        """
+        if not self.status:
+            return self.filter
+        return str(all_of(parse(self.filter), Term("status", self.status)))
 
     def with_status(self, status: str) -> ListView:
         """The first page of another status."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fluxora_tasks.ledger.models.base import Base, Id, Label, Name, Serial, where
@@ -88,12 +88,33 @@ class DeadLetterRow(Base):
         Index("ix_dead_letters_group", "group_id", "last_failed_at", "id", "status"),
         Index("ix_dead_letters_worker", "worker", "last_failed_at", "id", "status"),
         Index("ix_dead_letters_retention", "status", "status_at", **where("status IN ('RESOLVED', 'DISCARDED')")),
+        Index("ix_dead_letters_bodies", "status_at", **where("status = 'RESOLVED' AND emptied_at IS NULL")),
         Index("ix_dead_letters_digest", "body_digest", **where("body_digest IS NOT NULL")),
+        # rare values of these lead a search; the values that nearly every record has are left out
+        Index("ix_dead_letters_attempts", "attempts"),
+        Index("ix_dead_letters_size", "size"),
+        Index("ix_dead_letters_task_id", "task_id"),
+        Index("ix_dead_letters_failures", "failures", **where("failures > 1")),
+        Index("ix_dead_letters_replays", "replays", **where("replays > 0")),
+        Index("ix_dead_letters_release", "release", "last_failed_at", "id", "status", **where("release <> ''")),
+        Index("ix_dead_letters_conflict", "last_failed_at", "id", "status", **where("conflict")),
     )
 
 
+#: Texts that may lack words of their record: cut, or with more values than are kept; by database.
+CUT: Final = {
+    "sqlite": "length(CAST(search_text AS BLOB)) >= 4093 OR length(search_text) - length(replace(search_text, ' ', ''))"
+    " >= 500",
+    "postgresql": "octet_length(search_text) >= 4093 OR length(search_text) - length(replace(search_text, ' ', ''))"
+    " >= 500",
+}
+
+
 class DeadLetterViewRow(Base):
-    """What may be shown of a record and searched in it; redacted. ``view``: JSON, see ``envelope.View``."""
+    """What may be shown of a record and searched in it; redacted. ``view``: JSON, see ``envelope.View``.
+
+    The index of words is made by migration 0004: a table of its own on SQLite, a column on PostgreSQL.
+    """
 
     __tablename__ = "dead_letter_views"
 
@@ -101,6 +122,15 @@ class DeadLetterViewRow(Base):
     dead_letter_id: Mapped[str] = mapped_column(Id, ForeignKey("dead_letters.id", ondelete="CASCADE"), unique=True)
     view: Mapped[str | None]
     search_text: Mapped[str]
+
+    __table_args__ = (
+        Index(
+            "ix_dead_letter_views_cut",
+            "dead_letter_id",
+            sqlite_where=text(CUT["sqlite"]),
+            postgresql_where=text(CUT["postgresql"]),
+        ),
+    )
 
 
 class DeadAttemptRow(Base):

@@ -52,7 +52,11 @@ def test_the_whole_way(
     short = str(item["id"])[:8]
 
     shown = run("celery", "dead", "show", short, "--json", environment=environment).document()
-    assert shown["args"] == [str(meter), {"deep": [LONG]}]
+    path, nested = shown["args"]
+    text, _, mark = nested["deep"][0].partition("… [")
+    assert path == str(meter)
+    assert LONG.startswith(text)
+    assert mark == f"{len(LONG)} characters]", "a long text is cut, and says so"
     assert "NonRetryableError" in shown["traceback"]
     text = run("celery", "dead", "show", short, environment=environment).out
     assert "\\x1b[31m" in text

@@ -46,8 +46,8 @@ def put_all(url: str, name: str, messages: Iterable[tuple[bytes, dict[str, Any]]
 
 @contextmanager
 def channel_of(url: str) -> Iterator[Any]:
-    """A channel that hands bodies out as they are."""
-    with Connection(url) as connection:
+    """A channel that hands bodies out as they are, and confirms what it is given."""
+    with Connection(url, transport_options={"confirm_publish": True} if url.startswith("amqp") else {}) as connection:
         channel = connection.default_channel
         channel.auto_decode = False
         yield channel

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
-from fluxora_tasks.ledger.models import Base, DeadAttemptRow, DeadLetterRow, ReplayItemRow, table_of
+from fluxora_tasks.ledger.models import (
+    Base,
+    DeadAttemptRow,
+    DeadLetterRow,
+    DeadLetterViewRow,
+    GroupRow,
+    ReplayItemRow,
+    table_of,
+)
+from fluxora_tasks.ledger.standing import Status
 
 
 def rows(engine: Engine, of: type[Base], **equal: Any) -> list[dict[str, Any]]:
@@ -37,4 +46,30 @@ def outcome(engine: Engine, dead_id: str) -> tuple[dict[str, Any], list[dict[str
         (item["replay_no"], item["state"], item["active"])
         for item in rows(engine, ReplayItemRow, dead_letter_id=dead_id)
     ]
-    return row, attempts, items
+    told = [(view["view"], view["search_text"]) for view in rows(engine, DeadLetterViewRow, dead_letter_id=dead_id)]
+    return row, attempts, [*items, *told]
+
+
+#: Records by group and status, and failures by group.
+Counts = tuple[dict[tuple[str, str], int], dict[str, int]]
+
+
+def counted(engine: Engine) -> Counts:
+    """What the groups say they count."""
+    found = rows(engine, GroupRow)
+    places = {(row["id"], status.value): row[status.lower()] for row in found for status in Status}
+    return {place: count for place, count in places.items() if count}, {row["id"]: row["failures"] for row in found}
+
+
+def recounted(engine: Engine) -> Counts:
+    """The same, counted."""
+    record, failure = DeadLetterRow, DeadAttemptRow
+    by_place = (
+        select(record.group_id, record.status, func.count())
+        .where(record.group_id.is_not(None))
+        .group_by(record.group_id, record.status)
+    )
+    by_group = select(failure.group_id, func.count()).where(failure.group_id.is_not(None)).group_by(failure.group_id)
+    with engine.connect() as connection:
+        places = {(row[0], row[1]): row[2] for row in connection.execute(by_place)}
+        return places, {row[0]: row[1] for row in connection.execute(by_group)}

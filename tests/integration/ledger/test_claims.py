@@ -95,6 +95,74 @@ def test_what_is_replaying_is_left_alone(ledger: Ledger) -> None:
         assert "already replaying by ada since" in verdict.detail
 
 
+@pytest.mark.parametrize("word", ["resolve", "discard"])
+def test_an_end_by_hand_is_taken_back(ledger: Ledger, engine: Engine, word: str) -> None:
+    """What an operator ended can be restored, with an audit row; then it can be replayed."""
+    note = letter()
+    ledger.ingest([note])
+    getattr(ledger, word)([note.dead_id], ADA)
+
+    (verdict,) = ledger.restore([note.dead_id], ADA)
+
+    assert (verdict.outcome, verdict.status) == ("done", "PENDING")
+    assert rows(engine, AuditEventRow)[-1]["event"] == "restored"
+    assert claim(ledger, note.dead_id).replay_no == 1
+
+
+def test_what_succeeded_stays_resolved(ledger: Ledger) -> None:
+    """A success is final: it cannot be restored."""
+    note = letter()
+    ledger.ingest([note, success(note, 0)])
+
+    (verdict,) = ledger.restore([note.dead_id], ADA)
+
+    assert (verdict.outcome, verdict.status) == ("refused", "RESOLVED")
+
+
+def test_a_release_counts_replays_anew(ledger: Ledger, engine: Engine) -> None:
+    """A record out of quarantine has all its replays before it, and is quarantined again after them."""
+    note = letter()
+    ledger.ingest([note])
+    statuses = []
+    for number in range(1, 8):
+        claim(ledger, note.dead_id)
+        ledger.ingest([letter(run=f"r{number}x", replay_no=number, at=number)])
+        statuses.append(record(engine, note.dead_id)["status"])
+        if statuses[-1] == "FAILED":
+            (verdict,) = ledger.readmit([note.dead_id], ADA)
+            assert (verdict.outcome, verdict.status) == ("done", "PENDING")
+
+    assert statuses == ["PENDING", "PENDING", "FAILED"] * 2 + ["PENDING"]
+    assert record(engine, note.dead_id)["replays"] == 7
+
+
+def test_only_what_is_quarantined_is_released(ledger: Ledger) -> None:
+    """A record that waits anyway is none."""
+    note = letter()
+    ledger.ingest([note])
+
+    (verdict,) = ledger.readmit([note.dead_id], ADA)
+
+    assert (verdict.outcome, "only FAILED" in verdict.detail) == ("refused", True)
+
+
+def test_a_replay_declared_lost_gives_the_record_back(ledger: Ledger, engine: Engine) -> None:
+    """The record waits again; a success that comes after all still counts, and ends it."""
+    note = letter()
+    ledger.ingest([note])
+    claim(ledger, note.dead_id)
+
+    assert ledger.lose(note.dead_id, 2, ADA).outcome == "conflict"
+    assert ledger.lose(note.dead_id, 1, ADA).status == "PENDING"
+    assert ledger.lose(note.dead_id, 1, ADA).outcome == "conflict"
+    (item,) = rows(engine, ReplayItemRow)
+    assert (item["state"], item["active"]) == ("lost", False)
+
+    ledger.ingest([success(note, 1)])
+
+    assert record(engine, note.dead_id)["status"] == "RESOLVED"
+
+
 def test_a_decision_is_audited(ledger: Ledger, engine: Engine) -> None:
     """Resolving leaves one line with who and why."""
     note = letter()

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload
+from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Payload, View
+from fluxora_tasks.deadletter.fingerprint import Fingerprint
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger import early
 from fluxora_tasks.ledger.database import open_engine, upgrade, writing
@@ -22,7 +23,7 @@ from fluxora_tasks.ledger.fold import new_record
 from fluxora_tasks.ledger.models import AuditEventRow, DeadAttemptRow, DeadLetterRow, EarlySuccessRow, FailedImportRow
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.records import Actor
-from tests.integration.ledger.reading import outcome, record, rows
+from tests.integration.ledger.reading import counted, outcome, record, recounted, rows
 from tests.letters import BODY, letter, moment, success
 
 pytestmark = pytest.mark.integration
@@ -388,7 +389,8 @@ def test_an_unreachable_ledger_is_one_line() -> None:
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[str, list[tuple[str, int, int, Kind]], list[int]]:
     """What an operator did first, then failures (run, replay, time, kind) and successes (replay)."""
-    base = draw(st.sampled_from(["unknown", "pending", "claimed", "aborted", "resolved", "discarded"]))
+    bases = ["unknown", "pending", "claimed", "aborted", "resolved", "discarded", "restored", "lost"]
+    base = draw(st.sampled_from(bases))
     kinds = st.sampled_from([Kind.EXCEPTION, Kind.REVOKED, Kind.POISON_SUSPECT])
     failure = st.tuples(st.integers(0, 2), st.integers(0, 6), kinds)
     failures = [
@@ -404,11 +406,16 @@ def prepare(ledger: Ledger, base: str, universe: str) -> DeadLetter:
     if base == "unknown":
         return first
     ledger.ingest([first])
-    if base in ("claimed", "aborted"):
+    if base in ("claimed", "aborted", "lost"):
         (verdict,) = ledger.claim([universe], ACTOR)
         assert verdict.claim is not None
         if base == "aborted":
             ledger.release(verdict.claim.item_id, "no broker")
+        if base == "lost":
+            assert ledger.lose(universe, 1, ACTOR).outcome == "done"
+    if base == "restored":
+        ledger.discard([universe], ACTOR)
+        ledger.restore([universe], ACTOR)
     if base in ("resolved", "discarded"):
         (ledger.resolve if base == "resolved" else ledger.discard)([universe], ACTOR)
     return first
@@ -429,6 +436,8 @@ def told(
             dead_id=universe,
             failure_id=f"{universe[:8]}-{run}",
             payload=Payload(run.encode()),
+            fingerprint=Fingerprint("frame", (f"at=f{at % 2}",)),
+            view=View([run], {}),
         )
         for run, replay_no, at, kind in failures
     ]
@@ -449,6 +458,7 @@ def check_any_order(engine: Engine, story: tuple[str, list[Any], list[int]], dat
         for start, end in zip([0, *cuts], [*cuts, len(notes)], strict=True):
             ledger.ingest(notes[start:end])
         ends.append(repr(outcome(engine, universe)).replace(universe, "U").replace(universe[:8], "u"))
+        assert counted(engine) == recounted(engine)
     assert ends[0] == ends[1]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event, text
 
 from fluxora_tasks.deadletter.envelope import Kind
 from fluxora_tasks.errors import ConfigurationError
-from fluxora_tasks.ledger.filters import parse
+from fluxora_tasks.ledger.filters import EVERYTHING, parse
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.records import Actor
 from tests.letters import letter
@@ -118,8 +118,8 @@ def test_a_selection_leaves_out_what_must_be_named(ledger: Ledger) -> None:
     ledger.ingest(SIX)
     ids = [note.dead_id for note in SIX]
 
-    assert ledger.select((), limit=10) == ids[:5]
-    assert ledger.select((), limit=2) == ids[:2]
+    assert ledger.select(EVERYTHING, limit=10) == ids[:5]
+    assert ledger.select(EVERYTHING, limit=2) == ids[:2]
     assert ledger.select(parse("status:FAILED"), limit=10) == ids[5:]
 
 

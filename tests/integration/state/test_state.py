@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fluxora_tasks.errors import StoreUnavailable
-from fluxora_tasks.journal import _OPEN, Journal
+from fluxora_tasks.journal import _OPEN, COUNTS_KEY, Journal
 from fluxora_tasks.state import TIMEOUT, StateStore
 from fluxora_tasks.worker.gate import ReplayGate, Verdict, replay_key
 from tests.servers import StoreServer, free_port
@@ -158,8 +158,41 @@ def test_two_copies_that_arrive_together_run_once(store: StoreServer) -> None:
     assert sorted(verdicts) == [Verdict.DUPLICATE] * 11 + [Verdict.RUN]
 
 
-def test_a_gate_that_cannot_be_asked_lets_run() -> None:
-    """At-least-once: dropping the copy could lose the message."""
+def test_no_copy_of_a_void_replay_runs(state: StateStore) -> None:
+    """Neither one that turns up, nor one that had entered and is delivered again; other replays are not meant."""
+    gate = ReplayGate(state)
+    gate.enter("d", 2, "entered")
+    for replay_no in (1, 2):
+        gate.void("d", replay_no)
+    verdicts = [gate.enter("d", *copy) for copy in ((1, "late"), (1, "later"), (1, ""), (2, "entered"), (3, "p"))]
+    assert verdicts == [Verdict.VOID] * 4 + [Verdict.RUN]
+    ttl = state.run(lambda client: client.ttl(replay_key("d", 1)))
+    assert ttl > 7 * 86_400, "longer than any copy is remembered"  # type: ignore[operator]
+
+
+def test_a_copy_without_a_publish_id_shuts_nobody_out(state: StateStore) -> None:
+    """It runs where no other has entered, and leaves no trace."""
+    gate = ReplayGate(state)
+    assert [gate.enter("d", 1, "") for _ in range(2)] == [Verdict.RUN] * 2
+    assert gate.enter("d", 1, "p") is Verdict.RUN
+    assert gate.enter("d", 1, "") is Verdict.DUPLICATE
+
+
+def test_a_gate_that_cannot_be_asked_says_so() -> None:
+    """Whether the copy runs is for the request to say; a replay that could not be declared void is not void."""
     away = StateStore(f"redis://127.0.0.1:{free_port()}/0")
-    assert ReplayGate(away).enter("d", 1, "p") is Verdict.RUN
-    assert ReplayGate(None).enter("d", 1, "p") is Verdict.RUN
+    for gate in (ReplayGate(away), ReplayGate(None)):
+        assert gate.enter("d", 1, "p") is Verdict.UNKNOWN
+        with pytest.raises(StoreUnavailable):
+            gate.void("d", 1)
+
+
+def test_dropped_copies_are_counted(state: StateStore) -> None:
+    """Beside the messages: none ends by it. Figures of a newer release are left alone."""
+    journal = Journal(state)
+    for _ in range(2):
+        journal.dropped()
+    state.run(lambda client: client.hset(COUNTS_KEY, "of_tomorrow", 7))
+    counts = journal.counts()
+    assert (counts.duplicates_dropped, counts.sent, counts.open) == (2, 0, 0)
+    assert 0 < state.run(lambda client: client.ttl(COUNTS_KEY)) <= 30 * 86_400  # type: ignore[operator]

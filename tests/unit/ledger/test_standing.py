@@ -17,7 +17,10 @@ from fluxora_tasks.ledger.standing import (
     failed,
     failure_of,
     first_failed,
+    lost,
+    readmitted,
     released,
+    restored,
     succeeded,
 )
 from tests.letters import letter
@@ -161,3 +164,51 @@ def _after(standing: Standing, news: tuple[Failure | int, ...]) -> Standing:
     for item in news:
         standing = succeeded(standing, item) if isinstance(item, int) else failed(standing, item, CAP)
     return standing
+
+
+def test_what_an_operator_restored_waits_until_a_newer_failure() -> None:
+    """A note of a failure that was known of anyway does not end it again; a newer one is judged as ever."""
+    revoked = first_failed(failure(at=5, kind=Kind.REVOKED), CAP)
+    again = restored(revoked)
+
+    assert (revoked.status, again.status) == (Status.DISCARDED, Status.PENDING)
+    assert failed(again, failure(at=1, kind=Kind.REVOKED), CAP).status is Status.PENDING
+    assert failed(again, failure(at=9, kind=Kind.REVOKED), CAP).status is Status.DISCARDED
+    assert succeeded(again, 0).status is Status.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("standing", "may"),
+    [
+        (decided(pending(), Status.DISCARDED), True),
+        (decided(pending(), Status.RESOLVED), True),
+        (first_failed(failure(kind=Kind.REVOKED), CAP), True),
+        (succeeded(retrying(), 1), False),  # a success is final
+        (succeeded(decided(pending(), Status.RESOLVED), 0), False),  # also where an operator had spoken before
+        (pending(), False),
+    ],
+)
+def test_which_ends_may_be_taken_back(standing: Standing, may: bool) -> None:
+    """Those that are nobody's but a person's."""
+    assert standing.may_be_restored is may
+
+
+def test_a_release_gives_all_replays_anew() -> None:
+    """The cap counts from the release on, and poison is forgiven."""
+    standing = readmitted(first_failed(failure(kind=Kind.POISON_SUSPECT, suspect=True), CAP))
+    ends = []
+    for number in range(1, CAP + 1):
+        standing = failed(claimed(standing), failure(replay_no=number, at=number), CAP)
+        ends.append(standing.status)
+
+    assert ends == [Status.PENDING, Status.PENDING, Status.FAILED]
+
+
+def test_a_lost_replay_counts_towards_the_cap() -> None:
+    """Lost replays are replays that failed; a success of the last one still ends the story."""
+    standing = pending()
+    for _ in range(CAP):
+        standing = lost(claimed(standing), CAP)
+
+    assert standing.status is Status.FAILED
+    assert succeeded(standing, CAP).status is Status.RESOLVED

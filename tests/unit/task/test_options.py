@@ -56,6 +56,7 @@ def test_options_that_work(app: Celery, options: dict[str, Any]) -> None:
         ({"max_defer": True}, "max_defer takes"),
         ({"max_defer": timedelta(days=8)}, "max_defer takes"),
         ({"pause_queue": "yes"}, "pause_queue takes True or False"),
+        ({"strict_replay": "yes"}, "strict_replay takes True or False"),
         ({"pause_queue": True}, "pause_queue=True needs breaker= with one name"),
         ({"pause_queue": True, "breaker": ["api", "db"]}, "pause_queue=True needs"),
         ({"pause_queue": True, "breaker": lambda: "api"}, "pause_queue=True needs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -86,3 +87,34 @@ def test_one_record_per_message() -> None:
     replayed = delivery(headers={"fx_dead_id": "mine", "fx_replay_no": 2, "fx_message_id": "m"})
     letter = dead_letter(replayed, Reason(Kind.EXCEPTION), NOW)
     assert (letter.dead_id, letter.replay_no, letter.message_id) == ("mine", 2, "m")
+
+
+def test_nothing_secret_leaves_the_worker_but_the_payload() -> None:
+    """Message, traceback, view and fingerprint; also where the body is no JSON but was loaded by the worker."""
+    body = b'[["eva", "s3cr3t-1"], {"password": "s3cr3t-2"}, {}]'
+    error = ValueError("s3cr3t-1 and s3cr3t-2")
+    one = replace(delivery(body=body, headers={"x-api-key": "s3cr3t-3"}), parameters=("user", "token"))
+    letter = dead_letter(one, Reason(Kind.EXCEPTION, error, traceback="at s3cr3t-3\nand s3cr3t-1"), NOW)
+    assert (letter.message, letter.traceback) == ("[redacted] and [redacted]", "at [redacted]\nand [redacted]")
+    assert "s3cr3t" not in str((letter.view, letter.fingerprint))
+    assert letter.payload.body == body
+
+    loaded = [["eva", "s3cr3t-1"], {}, {}]
+    pickled = replace(
+        delivery(body=b"\x80", content_type="application/x-python-serialize", _decoded_cache=loaded),
+        parameters=("user", "token"),
+    )
+    letter = dead_letter(pickled, Reason(Kind.EXCEPTION, error), NOW)
+    assert letter.message == "[redacted] and s3cr3t-2"
+    assert letter.view is not None
+    assert letter.view.note == "1 bytes of application/x-python-serialize, not loaded"
+
+
+def test_a_cut_leaves_no_half_of_a_secret() -> None:
+    """What stands at the cut of a long text is left out."""
+    body = b'[[], {"password": "%s"}, {}]' % (b"s3cr3t" * 20)
+    for filler in range(8000, 8200, 11):
+        text = "x" * filler + "s3cr3t" * 20 + "y" * 200_000
+        letter = dead_letter(delivery(body=body), Reason(Kind.EXCEPTION, text=text), NOW)
+        assert "s3cr3t" not in letter.message
+        assert len(letter.message) <= 4096

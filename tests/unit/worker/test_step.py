@@ -11,11 +11,13 @@ from celery.concurrency.prefork import TaskPool as ProcessPool
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker.consumer import Consumer
 
+from fluxora_tasks.deadletter.redaction import USUAL
 from fluxora_tasks.worker.step import PreparationStep
 
 
 def _worker(pool: type) -> Any:
-    return SimpleNamespace(pool_cls=pool, consumer_cls=Consumer, steps=[])
+    app = SimpleNamespace(fluxora=SimpleNamespace(redaction=USUAL))
+    return SimpleNamespace(pool_cls=pool, consumer_cls=Consumer, steps=[], app=app)
 
 
 def test_a_forking_worker_freezes_the_heap_until_it_stops() -> None:

@@ -190,6 +190,12 @@ def _add_columns() -> None:
     op.add_column("dead_letters", sa.Column("body_digest", _ID, nullable=True))
     op.add_column("dead_letters", sa.Column("emptied_at", _TIME, nullable=True))
     op.create_index("ix_dead_letters_digest", "dead_letters", ["body_digest"], **_where("body_digest IS NOT NULL"))
+    op.create_index(
+        "ix_dead_letters_bodies",
+        "dead_letters",
+        ["status_at"],
+        **_where("status = 'RESOLVED' AND emptied_at IS NULL"),
+    )
     op.create_index("ix_dead_letters_group", "dead_letters", ["group_id", "last_failed_at", "id", "status"])
     op.create_index(
         "ix_dead_letters_retention",
@@ -210,6 +216,7 @@ _INDEXES = (
     ("ix_audit_events_at", "audit_events"),
     ("ix_audit_events_group", "audit_events"),
     ("ix_audit_events_operation", "audit_events"),
+    ("ix_dead_letters_bodies", "dead_letters"),
     ("ix_dead_letters_digest", "dead_letters"),
     ("ix_dead_letters_group", "dead_letters"),
     ("ix_dead_letters_retention", "dead_letters"),

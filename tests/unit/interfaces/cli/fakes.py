@@ -108,8 +108,9 @@ class FakeDeadLetters:
             raise RefusedError(f"{id!r} is the beginning of {len(found)} ids; write more of it")
         return self.letters[found[0]]
 
-    def select(self, filter: str) -> Sequence[str]:
+    def select(self, filter: str, status: str = "PENDING") -> Sequence[str]:
         self._may_fail()
+        self.meant = status
         return [known for known, one in self.letters.items() if filter in ("", f"status:{one.summary.status}")]
 
     def replay(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
@@ -120,6 +121,12 @@ class FakeDeadLetters:
 
     def discard(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         return self._act("discard", "DISCARDED", ids, actor)
+
+    def restore(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        return self._act("restore", "PENDING", ids, actor)
+
+    def release(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        return self._act("release", "PENDING", ids, actor)
 
     def _act(self, action: str, status: str, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
         self._may_fail()

@@ -57,6 +57,16 @@ def test_nothing_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines["lost"] == "0"
 
 
+def test_dropped_copies_have_a_line_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no messages: nothing of the sum changes, and without any there is no line."""
+    line = "(second copies of replays dropped)"
+    assert line not in run(monkeypatch, report()).stdout
+    shown = run(monkeypatch, report(duplicates_dropped=2))
+    assert shown.exit_code == 0
+    assert any(line in printed and printed.split()[-1] == "2" for printed in shown.stdout.splitlines())
+    assert json.loads(run(monkeypatch, report(duplicates_dropped=2), "--json").stdout)["duplicates_dropped"] == 2
+
+
 def test_lost_messages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code 3, each by its id and task; the table names the first, the document all."""
     lost = tuple(OpenEntry(f"id-{number:03}", "read\x1b[31m", 61.5) for number in range(30))

@@ -143,7 +143,14 @@ def test_an_ambiguous_beginning_is_refused(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "status"), [("replay", "RETRYING"), ("resolve", "RESOLVED"), ("discard", "DISCARDED")]
+    ("verb", "status"),
+    [
+        ("replay", "RETRYING"),
+        ("resolve", "RESOLVED"),
+        ("discard", "DISCARDED"),
+        ("restore", "PENDING"),
+        ("release", "PENDING"),
+    ],
 )
 def test_an_action_by_short_id(terminal: Terminal, verb: str, status: str) -> None:
     """The whole id reaches the operation, with who and why; the results have the shape of a list."""
@@ -165,6 +172,15 @@ def test_an_action_on_all(terminal: Terminal) -> None:
     """--all says what an empty filter would only seem to."""
     terminal.document("dead", "discard", "--all", "--reason", "x")
     assert terminal.operations.acted[0][1] == (FIRST, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("verb", "meant"), [("replay", "PENDING"), ("discard", "PENDING"), ("restore", "DISCARDED"), ("release", "FAILED")]
+)
+def test_what_an_action_means_where_no_status_is_named(terminal: Terminal, verb: str, meant: str) -> None:
+    """Each action takes the records it is for."""
+    terminal.document("dead", verb, "--all", "--reason", "x")
+    assert terminal.operations.meant == meant
 
 
 def test_a_filter_that_selects_nothing(terminal: Terminal) -> None:
