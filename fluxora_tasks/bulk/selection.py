@@ -16,9 +16,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 
 from fluxora_tasks.bulk.operation import TAKEN, Count, Kind, Plan, Selector
 from fluxora_tasks.bulk.outcomes import group_of
-from fluxora_tasks.ledger.filters import parse
+from fluxora_tasks.ledger.filters import STORED, Filter, mentions, parse
+from fluxora_tasks.ledger.leading import led_or_not
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow
-from fluxora_tasks.ledger.search import _condition, chunks
+from fluxora_tasks.ledger.search import chunks
 from fluxora_tasks.ledger.standing import Status
 
 #: Names that a plan lists of each sort.
@@ -173,11 +174,15 @@ def _conditions(connection: Connection, selector: Selector, cutoff: datetime) ->
     elif selector.all:
         yield and_(true(), in_time)
     else:
-        yield and_(_condition(connection, parse(selector.filter)), in_time)
+        yield and_(led_or_not(connection, _filter_of(selector)), in_time)
 
 
 def _names_statuses(selector: Selector) -> bool:
-    return bool(selector.ids) or any(term.field == "status" for term in parse(selector.filter))
+    return bool(selector.ids) or mentions(_filter_of(selector), "status")
+
+
+def _filter_of(selector: Selector) -> Filter:
+    return parse(selector.filter, bounds=STORED)
 
 
 def _taken(kind: Kind) -> ColumnElement[bool]:

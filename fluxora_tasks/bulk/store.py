@@ -32,6 +32,7 @@ from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.errors import ConfigurationError, ConflictError, RefusedError, UnknownOperation
 from fluxora_tasks.ledger.database import reading, writing
+from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import OperationItemRow, OperationRow
 from fluxora_tasks.ledger.records import Requester
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
@@ -73,6 +74,9 @@ class Operations:
             ConfigurationError: the filter cannot be understood.
         """
         now = self._clock.now()
+        if selector.filter:
+            # an age means the same records from now on
+            selector = replace(selector, filter=str(frozen(parse(selector.filter), now)))
         with reading(self._engine) as connection:
             if selector.ids:
                 selector = replace(selector, ids=selection.oldest_first(connection, selector.ids))

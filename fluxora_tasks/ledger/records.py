@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -57,22 +57,6 @@ class LetterPage:
     total: int
     next: str | None
     total_is_exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a selection consists of.
-
-    Attributes:
-        size: Bytes of the bodies.
-        by: task, group, queue, kind and status -> the most frequent values, most frequent first; no group is "".
-    """
-
-    total: int
-    oldest: datetime | None
-    newest: datetime | None
-    size: int
-    by: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)

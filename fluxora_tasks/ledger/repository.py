@@ -19,7 +19,6 @@ from fluxora_tasks.ledger.ingest import IngestReport, ingest
 from fluxora_tasks.ledger.models import AuditEventRow, OutboxRow
 from fluxora_tasks.ledger.records import (
     Claim,
-    Counts,
     FailedImport,
     Group,
     GroupPage,
@@ -165,31 +164,6 @@ class Ledger:
         """Ids an action may take, oldest first; without a ``status`` term only those of ``status``."""
         with reading(self._engine) as connection:
             return search.ids_matching(connection, frozen(wanted, self._clock.now()), limit=limit, status=status)
-
-    def select_page(
-        self,
-        wanted: Filter,
-        *,
-        after: tuple[datetime, str] | None,
-        cutoff: datetime,
-        limit: int,
-        statuses: Sequence[str],
-    ) -> list[tuple[datetime, str, str | None]]:
-        """Time of the last failure, id and group of records, oldest failure first, the next ones after a place.
-
-        Only records in one of the statuses that did not fail after ``cutoff``; ``wanted`` is best ``frozen``.
-        """
-        frozen_now = frozen(wanted, self._clock.now())
-        with reading(self._engine) as connection:
-            return search.select_page(
-                connection, frozen_now, after=after, cutoff=cutoff, limit=limit, statuses=statuses
-            )
-
-    def count_by(self, wanted: Filter, cutoff: datetime, statuses: Sequence[str]) -> Counts:
-        """What a selection consists of: totals, and the 20 most frequent tasks, groups, queues, kinds, statuses."""
-        with reading(self._engine) as connection:
-            frozen_now = frozen(wanted, self._clock.now())
-            return search.counts_by(connection, frozen_now, cutoff=cutoff, statuses=statuses)
 
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from fluxora_tasks.deadletter.envelope import Payload, View
 from fluxora_tasks.errors import ConfigurationError
@@ -24,7 +24,7 @@ from fluxora_tasks.ledger.models import (
     ReplayItemRow,
     TombstoneRow,
 )
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Counts, Group, Letter, LetterPage, Story
+from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.views import read_view
@@ -39,16 +39,6 @@ _SUMMARY: Final = (
     *(_row.message, _row.attempts, _row.replays, _row.first_failed_at, _row.last_failed_at),
     *(_row.group_id.label("group"), _row.size),
 )
-
-#: What a selection is counted by, and how many of each are told.
-_COUNTED: Final = {
-    "task": _row.task,
-    "group": _row.group_id,
-    "queue": _row.queue,
-    "kind": _row.kind,
-    "status": _row.status,
-}
-MOST_COUNTED: Final = 20
 
 
 def page(connection: Connection, node: Filter, *, limit: int, cursor: str | None) -> LetterPage:
@@ -92,40 +82,6 @@ def ids_matching(connection: Connection, node: Filter, *, limit: int, status: St
         node = all_of(node, Term("status", status.value))
     query = select(_row.id).where(led_or_not(connection, node))
     return list(connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).scalars())
-
-
-def select_page(
-    connection: Connection,
-    node: Filter,
-    *,
-    after: Place | None,
-    cutoff: datetime,
-    limit: int,
-    statuses: Sequence[str],
-) -> list[tuple[datetime, str, str | None]]:
-    """Time of the last failure, id and group of some records, oldest failure first."""
-    query = select(_row.last_failed_at, _row.id, _row.group_id).where(
-        led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff
-    )
-    if after is not None:
-        query = query.where(tuple_(_row.last_failed_at, _row.id) > tuple_(*after))
-    found = connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit))
-    return [(row[0], row[1], row[2]) for row in found]
-
-
-def counts_by(connection: Connection, node: Filter, *, cutoff: datetime, statuses: Sequence[str]) -> Counts:
-    """What a selection consists of."""
-    condition = and_(led_or_not(connection, node), _row.status.in_(statuses), _row.last_failed_at <= cutoff)
-    facts = (func.min(_row.last_failed_at), func.max(_row.last_failed_at), func.coalesce(func.sum(_row.size), 0))
-    total, oldest, newest, size = connection.execute(select(func.count(), *facts).where(condition)).one()
-    by = {name: _greatest(connection, of, condition) for name, of in _COUNTED.items()}
-    return Counts(total, oldest, newest, int(size), by)
-
-
-def _greatest(connection: Connection, of: Any, condition: ColumnElement[bool]) -> dict[str, int]:
-    number = func.count().label("number")
-    query = select(func.coalesce(of, ""), number).where(condition).group_by(of)
-    return {row[0]: row[1] for row in connection.execute(query.order_by(number.desc(), of).limit(MOST_COUNTED))}
 
 
 def ids_starting_with(connection: Connection, prefix: str, *, limit: int = 2) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, insert, update
 from fluxora_tasks.deadletter.envelope import DeadLetter, Kind
 from fluxora_tasks.ledger import leading
 from fluxora_tasks.ledger.database import writing
-from fluxora_tasks.ledger.filters import EVERYTHING, Term, parse
+from fluxora_tasks.ledger.filters import Term, parse
 from fluxora_tasks.ledger.models import (
     DeadLetterRow,
     DeadLetterViewRow,
@@ -236,38 +236,6 @@ def test_words_follow_their_record(filled: Ledger, engine: Engine) -> None:
 
     assert found(filled, 'text:"entirely new"') == "0"
     assert found(filled, "text:connection") == ""
-
-
-def test_a_selection_by_pages(filled: Ledger) -> None:
-    """Pages of a selection are oldest first, up to the cut-off, each record once."""
-    seen: list[tuple[Any, ...]] = []
-    after = None
-    while True:
-        page = filled.select_page(
-            parse("-task:shop.refund"), after=after, cutoff=moment(250), limit=1, statuses=["PENDING", "RETRYING"]
-        )
-        if not page:
-            break
-        seen += page
-        after = page[-1][:2]
-
-    assert seen == [(moment(0), IDS[0], "abcdef"), (moment(200), IDS[2], None)]
-
-
-def test_counts_of_a_selection(filled: Ledger) -> None:
-    """A selection is counted by what may matter before it is acted on."""
-    counts = filled.count_by(EVERYTHING, moment(250), ["PENDING", "RETRYING"])
-
-    assert (counts.total, counts.oldest, counts.newest) == (3, moment(0), moment(200))
-    assert counts.size == sum(len(note.payload.body) for note in LETTERS[:3])
-    assert counts.by == {
-        "task": {"mail.send": 1, "shop.charge": 1, "shop.refund": 1},
-        "group": {"": 2, "abcdef": 1},
-        "queue": {"shop": 2, "mail": 1},
-        "kind": {"retries_exhausted": 3},
-        "status": {"RETRYING": 2, "PENDING": 1},
-    }
-    assert filled.count_by(parse("task:nothing"), moment(250), ["PENDING"]).oldest is None
 
 
 def test_a_total_stops_early(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,12 @@ SAME = Ended(is_success=False, same_group="g1", label="ValueError in demand")
 def facts(**given: Any) -> Facts:
     """A replay of 1,000 records that has just begun."""
     known: dict[str, Any] = {
-        **{"now": 1000.0, "pace": Pace(), "progress": Progress()},
-        **{"records": 1000, "pending": 1000, "in_flight": 0},
+        "now": 1000.0,
+        "pace": Pace(),
+        "progress": Progress(),
+        "records": 1000,
+        "pending": 1000,
+        "in_flight": 0,
     }
     return Facts(**{**known, **given})
 
