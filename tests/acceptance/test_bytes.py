@@ -13,6 +13,7 @@ from celery import Celery
 from kombu import Connection
 
 from fluxora_tasks.ledger.database import open_engine, upgrade
+from fluxora_tasks.ledger.filters import EVERYTHING
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.operations.dead_letters import DeadLetters
@@ -85,7 +86,7 @@ def test_arguments_of_every_kind_come_back_byte_for_byte(
 
     worker = celery_processes.worker(APP, environment, "--concurrency", "1")
     celery_processes.recorder(APP, environment)
-    (dead_id,) = wait_until(lambda: ledger.select([], limit=10), 30, "a dead letter")
+    (dead_id,) = wait_until(lambda: ledger.select(EVERYTHING, limit=10), 30, "a dead letter")
     letters = DeadLetters(ledger, lambda: Connection(broker_url))
 
     def failed_again(number: int) -> bool:
