@@ -33,6 +33,9 @@ _UPGRADE_LOCK: Final = 0x666C75786F7261
 #: What a connection to SQLite may keep in memory.
 _CACHE_KIB: Final = 32 * 1024
 
+#: Pages (4 KiB) after which SQLite moves its log into the database; a batch dirties hundreds, mostly the same ones.
+_CHECKPOINT_PAGES: Final = 8000
+
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _READS: Final = "fluxora_reads"
 
@@ -162,6 +165,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     cursor.close()

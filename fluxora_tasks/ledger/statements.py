@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -66,17 +67,21 @@ def _run_per_row(connection: Connection, table: Table, rows: Rows) -> None:
     """One prepared statement over tuples: the general way costs more than SQLite's own work."""
     if not rows:
         return
-    statement, processors = _prepared(table, tuple(rows[0]), connection.dialect)
-    parameters = [tuple(process(row[name]) if process else row[name] for name, process in processors) for row in rows]
-    connection.exec_driver_sql(statement, parameters)
+    statement, values_of, processed = _prepared(table, tuple(rows[0]), connection.dialect)
+    parameters = [list(values_of(row)) for row in rows]
+    for place, process in processed:
+        for values in parameters:
+            values[place] = process(values[place])
+    connection.exec_driver_sql(statement, list(map(tuple, parameters)))
 
 
 @cache
-def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[tuple[str, Any]]]:
-    """The statement's text, and what makes each column's value one of the driver's."""
+def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, Any, list[tuple[int, Any]]]:
+    """The statement's text, what takes its values from a row, and what makes some of them values of the driver."""
     statement = str(insert(table).compile(dialect=dialect, column_keys=list(names)))
     order = [column.name for column in table.columns if column.name in names]
-    return statement, [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
+    processors = (table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in order)
+    return statement, itemgetter(*order), [(place, process) for place, process in enumerate(processors) if process]
 
 
 @cache

@@ -33,20 +33,31 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """On SQLite at once as text: the general way costs four times as much, eight times a record."""
+        return _as_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Aware in, UTC to the database."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"time without zone: {value!r}")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+        del dialect
+        return None if value is None else _in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """UTC out, aware."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"time without zone: {moment!r}")
+    return moment.astimezone(UTC)
+
+
+def _as_text(moment: datetime | None) -> str | None:
+    """As SQLAlchemy writes it; it sorts."""
+    return None if moment is None else _in_utc(moment).isoformat(" ", "microseconds")[:26]
 
 
 def _indexed(length: int) -> TypeEngine[str]:
