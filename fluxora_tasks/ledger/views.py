@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fluxora_tasks.deadletter.envelope import View, view_document
 from fluxora_tasks.ledger.rows import UnstorableNote, as_json, storable
+from fluxora_tasks.ledger.words import spaced
 
 #: Bytes of a view, and of the text that is searched, at most.
 VIEW_LENGTH: Final = 64 * 1024
@@ -56,7 +57,7 @@ def search_text(view: View | None, shown: Mapping[str, Any], kept: Mapping[str, 
     words = [shown["message"], shown["exception_type"], kept["task"], kept["task_id"]]
     if view is not None:
         words += _values([view.args, view.kwargs, view.headers])
-    return storable(" ".join(words), SEARCHED_LENGTH)
+    return storable(spaced(" ".join(words)), SEARCHED_LENGTH)
 
 
 def _values(value: Any) -> Iterator[str]:

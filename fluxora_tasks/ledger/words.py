@@ -6,12 +6,18 @@ import re
 from functools import lru_cache
 from typing import Final
 
-_SIGNS: Final = re.compile(r"[\x00-\x20!-/:-@\[-`{-\x7f]+")
+#: Everything in it parts words; whatever else a language calls a letter does not.
+_BLANKS: Final = dict.fromkeys([*range(0x21), *b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", 0x7F], " ")
+
+
+def spaced(value: str) -> str:
+    """A text whose words stand between blanks: so PostgreSQL need not look for signs, which costs it 40 us each."""
+    return value.translate(_BLANKS)
 
 
 def words_of(value: str) -> list[str]:
     """The words of a text between signs of ASCII, free of anything that means something to a language of search."""
-    return [word for word in _SIGNS.sub(" ", value).split(" ") if word]
+    return [word for word in spaced(value).split(" ") if word]
 
 
 def phrase_of(value: str) -> str | None:

@@ -50,7 +50,8 @@ _SIGNS = "!\"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~"
 _POSTGRESQL = (
     f"""
     ALTER TABLE dead_letter_views ADD COLUMN words tsvector GENERATED ALWAYS AS (
-        to_tsvector('simple'::regconfig, translate(search_text, '{_SIGNS}', '{" " * (len(_SIGNS) - 1)}'))
+        to_tsvector('simple'::regconfig, CASE WHEN search_text ~ '[!-/:-@[-`{{-~]'
+            THEN translate(search_text, '{_SIGNS}', '{" " * (len(_SIGNS) - 1)}') ELSE search_text END)
     ) STORED
     """,
     "CREATE INDEX ix_dead_letter_views_words ON dead_letter_views USING gin (words)",
