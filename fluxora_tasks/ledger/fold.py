@@ -146,11 +146,16 @@ _FAILURE_EVENTS: Final = {
 }
 
 
+#: What is said of a run that the gate of replays did not let in.
+_UNASKED: Final = "nobody could tell whether it was the only copy (gate_unavailable)"
+
+
 def _failure_audit(dead_id: str, before: Status | None, after: Standing, letter: DeadLetter, now: datetime) -> Columns:
     event = _FAILURE_EVENTS.get(after.status)
     if event is None:
         event = "failed" if before in (None, Status.RETRYING) else "reopened"
-    return audit_columns(now, dead_id, event, before, after, actor="worker", detail=_why(after, letter))
+    detail = "; ".join(filter(None, (_why(after, letter), _UNASKED if letter.gate_unavailable else "")))
+    return audit_columns(now, dead_id, event, before, after, actor="worker", detail=detail)
 
 
 def _why(after: Standing, letter: DeadLetter) -> str:
@@ -167,6 +172,7 @@ def _success_audit(dead_id: str, before: Status, after: Standing, success: Confi
     who = f" on {storable(success.worker, LABEL_LENGTH)}" if success.worker else ""
     what = f"replay {success.replay_no}" if success.replay_no else "a second delivery"
     also = "; another copy had failed" if after.conflict else ""
+    also += f"; {_UNASKED}" if success.gate_unavailable else ""
     return audit_columns(now, dead_id, "resolved", before, after, detail=f"{what} succeeded{who}{also}")
 
 

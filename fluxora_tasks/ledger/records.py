@@ -110,6 +110,27 @@ class TrailEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningReplay:
+    """A replay without an outcome.
+
+    Attributes:
+        actor: Who asked for it; ``operation_id``: as part of which bulk operation.
+        issued_at: When the broker had its message; ``None``: it is still to be sent.
+        progress_at: When a worker last said that it goes on; ``due_at``: when its next attempt is.
+        unconfirmed_at: When it was noticed that nobody had heard of it for too long.
+    """
+
+    replay_no: int
+    actor: str
+    operation_id: str | None
+    claimed_at: datetime
+    issued_at: datetime | None
+    progress_at: datetime | None
+    due_at: datetime | None
+    unconfirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One record, whole.
 
@@ -119,6 +140,8 @@ class Story:
         failures: How often it failed; ``attempts`` has the first and the last of them.
         late_successes: Replays that succeeded after a newer one had been claimed: number and time.
         view: What may be shown of the message; ``None`` where an older release recorded it.
+        replay: Of it there is no outcome yet.
+        duplicates: Ids of records that may stand for the same message, since it has no id of its own.
     """
 
     letter: Letter
@@ -133,6 +156,8 @@ class Story:
     events: Sequence[AuditEvent]
     late_successes: Sequence[tuple[int, datetime]]
     view: View | None = None
+    replay: RunningReplay | None = None
+    duplicates: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import auditing, claims, early, groups, parking, search
+from fluxora_tasks.ledger import auditing, claims, early, groups, parking, search, stories
 from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import EVERYTHING, Filter, frozen
@@ -24,6 +24,7 @@ from fluxora_tasks.ledger.records import (
     GroupPage,
     LetterPage,
     Requester,
+    RunningReplay,
     Story,
     TrailEntry,
     Verdict,
@@ -168,7 +169,7 @@ class Ledger:
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""
         with reading(self._engine) as connection:
-            return search.story(connection, dead_id)
+            return stories.story(connection, dead_id)
 
     def ids_starting_with(self, prefix: str) -> list[str]:
         """The id itself, or at most two that begin so."""
@@ -258,6 +259,11 @@ class Ledger:
     def readmit(self, ids: Sequence[str], by: Requester, *, operation_id: str | None = None) -> list[Verdict]:
         """Take records out of quarantine, at most 500 distinct ones; the count of their replays begins anew."""
         return self._decide(ids, claims.READMIT, by, operation_id)
+
+    def running_replay(self, dead_id: str) -> RunningReplay | None:
+        """The replay of a record that has no outcome yet."""
+        with reading(self._engine) as connection:
+            return stories.running_replay(connection, dead_id)
 
     def lose(self, dead_id: str, replay_no: int, by: Requester) -> Verdict:
         """Give up a replay that nobody has heard of; the workers' gate for it must be closed before."""

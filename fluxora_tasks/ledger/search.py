@@ -1,4 +1,4 @@
-"""Questions to the ledger [sqlalchemy]: pages by key, selections, one whole record."""
+"""Questions to the ledger [sqlalchemy]: pages by key, selections, what is known of ids."""
 
 from __future__ import annotations
 
@@ -10,31 +10,23 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
-from fluxora_tasks.deadletter.envelope import Payload, View
+from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.conditions import begins
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
 from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not, walked
-from fluxora_tasks.ledger.models import (
-    AnyRow,
-    AuditEventRow,
-    DeadAttemptRow,
-    DeadLetterRow,
-    DeadLetterViewRow,
-    ReplayItemRow,
-    TombstoneRow,
-)
-from fluxora_tasks.ledger.records import Attempt, AuditEvent, Group, Letter, LetterPage, Story
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, TombstoneRow
+from fluxora_tasks.ledger.records import Group, Letter, LetterPage
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
-from fluxora_tasks.ledger.views import read_view
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
 
 _row = DeadLetterRow
 
-_SUMMARY: Final = (
+#: The columns of ``letter_of``.
+SUMMARY: Final = (
     *(_row.id, _row.status, _row.kind, _row.task, _row.task_id, _row.queue, _row.exception_type),
     *(_row.message, _row.attempts, _row.replays, _row.first_failed_at, _row.last_failed_at),
     *(_row.group_id.label("group"), _row.size),
@@ -73,7 +65,7 @@ def _cut(letters: Sequence[Letter], limit: int, total: int, is_exact: bool) -> L
 
 
 def _summaries(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    return select(*_SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
+    return select(*SUMMARY).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
 
 
 def ids_matching(connection: Connection, node: Filter, *, limit: int, status: Status) -> list[str]:
@@ -110,36 +102,6 @@ def status_counts(connection: Connection) -> dict[str, int]:
     """Records per status; every status is named."""
     found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
     return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
-
-
-def story(connection: Connection, dead_id: str) -> Story | None:
-    """One record, whole."""
-    columns = (
-        *(_row.body, _row.content_type, _row.content_encoding, _row.headers, _row.properties),
-        *(_row.traceback, _row.worker, _row.exchange, _row.routing_key, _row.message_id, _row.failures),
-    )
-    row = connection.execute(select(*_SUMMARY, *columns).where(_row.id == dead_id)).one_or_none()
-    if row is None:
-        return None
-    return Story(
-        letter=letter_of(row),
-        payload=payload_of(row),
-        traceback=row.traceback,
-        worker=row.worker,
-        exchange=row.exchange,
-        routing_key=row.routing_key,
-        message_id=row.message_id,
-        failures=row.failures,
-        attempts=_attempts(connection, dead_id),
-        events=_events(connection, dead_id),
-        late_successes=_late_successes(connection, dead_id),
-        view=_view(connection, dead_id),
-    )
-
-
-def _view(connection: Connection, dead_id: str) -> View | None:
-    row = select(DeadLetterViewRow.view).where(DeadLetterViewRow.dead_letter_id == dead_id)
-    return read_view(connection.execute(row).scalar())
 
 
 def letter_of(row: AnyRow) -> Letter:
@@ -191,30 +153,3 @@ def _present(connection: Connection, column: Any, values: Iterable[str]) -> set[
     for chunk in chunks(wanted):
         found.update(connection.execute(select(column).where(column.in_(chunk))).scalars())
     return found
-
-
-def _attempts(connection: Connection, dead_id: str) -> list[Attempt]:
-    row = DeadAttemptRow
-    columns = [getattr(row, name) for name in Attempt.__slots__]
-    query = (
-        select(*columns)
-        .where(row.dead_letter_id == dead_id, ~row.trimmed)
-        .order_by(row.replay_no, row.failed_at, row.failure_id)
-    )
-    return [Attempt(**found._mapping) for found in connection.execute(query)]
-
-
-def _events(connection: Connection, dead_id: str) -> list[AuditEvent]:
-    row = AuditEventRow
-    columns = [getattr(row, name) for name in AuditEvent.__slots__]
-    query = select(*columns).where(row.dead_letter_id == dead_id).order_by(row.seq)
-    return [AuditEvent(**found._mapping) for found in connection.execute(query)]
-
-
-def _late_successes(connection: Connection, dead_id: str) -> list[tuple[int, datetime]]:
-    item, event = ReplayItemRow, AuditEventRow
-    told = select(event.replay_no).where(event.dead_letter_id == dead_id, event.event == "resolved")
-    query = select(item.replay_no, item.ended_at).where(
-        item.dead_letter_id == dead_id, item.state == "succeeded", item.replay_no.not_in(told)
-    )
-    return [(row.replay_no, row.ended_at) for row in connection.execute(query)]

@@ -13,6 +13,8 @@ from fluxora_tasks.operations.dead_letters import DeadLetters
 from fluxora_tasks.operations.groups import Groups
 from fluxora_tasks.operations.trail import Trail
 from fluxora_tasks.settings import Settings
+from fluxora_tasks.state import StateStore
+from fluxora_tasks.worker.gate import ReplayGate
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -54,12 +56,15 @@ def open_trail(settings: Settings) -> Trail:
     return Trail(open_ledger(settings))
 
 
-def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> DeadLetters:
+def open_dead_letters(
+    settings: Settings, connect: Callable[[], Connection], store: StateStore | None = None
+) -> DeadLetters:
     """
     What an operator may do with dead letters.
 
     Args:
         connect: Opens a connection to the broker; asked only when something is replayed.
+        store: Shared state, where workers read which replays are lost.
 
     Raises:
         ConfigurationError: the file with rules of redaction does not work.
@@ -67,4 +72,10 @@ def open_dead_letters(settings: Settings, connect: Callable[[], Connection]) -> 
         MissingExtra: its driver is not installed.
     """
     redaction = read_redaction(settings.redaction_file)
-    return DeadLetters(open_ledger(settings), connect, replay_cap=settings.replay_cap, redaction=redaction)
+    return DeadLetters(
+        open_ledger(settings),
+        connect,
+        replay_cap=settings.replay_cap,
+        redaction=redaction,
+        void=ReplayGate(store).void if store is not None else None,
+    )

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from kombu import Connection
 
 from fluxora_tasks.deadletter.redaction import USUAL, Redaction
 from fluxora_tasks.deadletter.view import view_of
-from fluxora_tasks.errors import UnknownDeadLetter
+from fluxora_tasks.errors import StoreUnavailable, UnknownDeadLetter
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.ingest import KEPT_FIRST
 from fluxora_tasks.ledger.records import Attempt, AuditEvent, Letter, Story, Verdict
 from fluxora_tasks.ledger.replay import PublishFailure, Replayer
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.ledger.standing import Status
-from fluxora_tasks.operations.acting import by_id, check_actor, check_limit, only_one
+from fluxora_tasks.operations.acting import MOST_ROWS, by_id, check_actor, check_limit, only_one
 from fluxora_tasks.operations.records import (
     ActionResult,
     Actor,
@@ -56,9 +56,11 @@ class DeadLetters:
         *,
         replay_cap: int = 3,
         redaction: Redaction = USUAL,
+        void: Callable[[str, int], None] | None = None,
     ) -> None:
         self._ledger, self._connect, self._cap = ledger, connect, replay_cap
         self._redaction = redaction
+        self._void = void or _no_gate
 
     def list(self, filter: str = "", *, limit: int = 50, cursor: str | None = None) -> Page:
         """One page, newest failure first.
@@ -81,6 +83,21 @@ class DeadLetters:
         if story is None:
             raise UnknownDeadLetter(id)
         return _detail(story, self._redaction)
+
+    def export(self, filter: str = "") -> Iterator[DeadLetterDetail]:
+        """Every record that a filter finds, whole as ``get`` gives it, newest failure first; page by page.
+
+        Raises:
+            ConfigurationError: the filter cannot be understood.
+        """
+        wanted, cursor = parse(filter), None
+        while True:
+            page = self._ledger.find(wanted, limit=MOST_ROWS, cursor=cursor)
+            stories = (self._ledger.story(letter.id) for letter in page.letters)
+            # one that is purged meanwhile is left out
+            yield from (_detail(story, self._redaction) for story in stories if story is not None)
+            if (cursor := page.next) is None:
+                return
 
     def reveal(self, id: str, actor: Actor) -> Original:
         """The message of a record as it was received; the audit says who asked, and why.
@@ -150,6 +167,34 @@ class DeadLetters:
         """
         return self._each(ids, actor, _DECIDED, lambda chunk: _results(self._ledger.readmit(chunk, actor)))
 
+    def declare_lost(self, ids: Sequence[str], actor: Actor, *, anyway: bool = False) -> Sequence[ActionResult]:
+        """Give up replays that nobody has heard of for too long; one result per record.
+
+        No copy of them may run any more, which the workers are told before.
+
+        Args:
+            anyway: Also of those that have not been silent for long.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            StoreUnavailable: the workers cannot be told; nothing more was done.
+        """
+
+        def lose(chunk: Sequence[str]) -> Sequence[ActionResult]:
+            return [self._lose(dead_id, actor, anyway) for dead_id in chunk]
+
+        return self._each(ids, actor, _DECIDED, lose)
+
+    def _lose(self, dead_id: str, actor: Actor, anyway: bool) -> ActionResult:
+        replay = self._ledger.running_replay(dead_id)
+        if replay is None:
+            return _no_replay(dead_id, self._ledger.story(dead_id))
+        if replay.unconfirmed_at is None and not anyway:
+            detail = f"replay {replay.replay_no} is not unconfirmed yet; wait for its outcome, or say --anyway"
+            return ActionResult(dead_id, "refused", Status.RETRYING, detail)
+        self._void(dead_id, replay.replay_no)
+        return _result(self._ledger.lose(dead_id, replay.replay_no, actor))
+
     def _each(
         self,
         ids: Sequence[str],
@@ -189,6 +234,16 @@ class DeadLetters:
         return only_one(given, self._ledger.ids_starting_with, "dead letters", UnknownDeadLetter)
 
 
+def _no_gate(dead_id: str, replay_no: int) -> None:
+    raise StoreUnavailable("there is no shared state (FLUXORA_REDIS_URL), so workers cannot be told of lost replays")
+
+
+def _no_replay(dead_id: str, story: Story | None) -> ActionResult:
+    if story is None:
+        return ActionResult(dead_id, "unknown", None, str(UnknownDeadLetter(dead_id)))
+    return ActionResult(dead_id, "refused", story.letter.status, f"is {story.letter.status}: no replay is under way")
+
+
 def _summary(letter: Letter) -> DeadLetterSummary:
     return DeadLetterSummary(**{name: getattr(letter, name) for name in letter.__slots__})
 
@@ -216,6 +271,8 @@ def _detail(story: Story, redaction: Redaction) -> DeadLetterDetail:
         exchange=story.exchange,
         routing_key=story.routing_key,
         message_id=story.message_id,
+        replay=story.replay,
+        possible_duplicates=story.duplicates,
         history=_history(story),
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from fluxora_tasks.ledger.records import RunningReplay
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -68,6 +70,7 @@ class DeadLetterDetail:
 
     ``args`` and ``kwargs`` are the decoded arguments where the body is JSON of Celery's shape, else ``None``
     and ``body_note`` says why they are not shown (a pickle, for instance, is never loaded).
+    ``possible_duplicates`` are records that may stand for the same message, since it has no id of its own.
     """
 
     summary: DeadLetterSummary
@@ -81,6 +84,8 @@ class DeadLetterDetail:
     exchange: str
     routing_key: str
     message_id: str
+    replay: RunningReplay | None = None
+    possible_duplicates: Sequence[str] = ()
     history: Sequence[HistoryEntry] = field(default_factory=tuple)
 
 

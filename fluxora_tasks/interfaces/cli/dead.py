@@ -6,7 +6,7 @@ import base64
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from fluxora_tasks.interfaces.cli.output import (
     time_text,
 )
 from fluxora_tasks.interfaces.cli.waiting import Waiting, outcomes
+from fluxora_tasks.ledger.records import RunningReplay
 from fluxora_tasks.operations.context import open_dead_letters
 from fluxora_tasks.operations.dead_letters import DeadLetters
 from fluxora_tasks.operations.records import (
@@ -62,6 +63,13 @@ def list_page(ctx: click.Context, *, filter_text: str, limit: int, cursor: str |
         as_json=as_json,
         is_exact=page.total_is_exact,
     )
+
+
+def export(ctx: click.Context, *, filter_text: str, as_json: bool) -> None:
+    """Dead letters, one document a line."""
+    del as_json  # it has no other form
+    for detail in open_operations(ctx).export(filter_text):
+        print_document(detail_document(detail))
 
 
 def show(ctx: click.Context, *, dead_id: str, as_json: bool) -> None:
@@ -113,6 +121,12 @@ def release(ctx: click.Context, *, as_json: bool, **chosen: Any) -> None:
     _finish(ctx, results, as_json=as_json)
 
 
+def lost(ctx: click.Context, *, ids: tuple[str, ...], anyway: bool, as_json: bool, **said: Any) -> None:
+    """Give up replays that nobody has heard of."""
+    results = open_operations(ctx).declare_lost(ids, actor_of(ctx, as_json=as_json, **said), anyway=anyway)
+    _finish(ctx, results, as_json=as_json)
+
+
 def reveal(
     ctx: click.Context, *, dead_id: str, raw: bool, reason: str | None, actor: str | None, as_json: bool
 ) -> None:
@@ -159,7 +173,8 @@ def _print_original(original: Original) -> None:
 
 def open_operations(ctx: click.Context) -> DeadLetters:
     """The operations on the ledger and the broker of this app."""
-    return open_dead_letters(extension(ctx).settings, application(ctx).connection_for_write)
+    found = extension(ctx)
+    return open_dead_letters(found.settings, application(ctx).connection_for_write, found.store)
 
 
 def summary_document(item: DeadLetterSummary) -> dict[str, Any]:
@@ -183,7 +198,14 @@ def detail_document(detail: DeadLetterDetail) -> dict[str, Any]:
         "exchange": detail.exchange,
         "routing_key": detail.routing_key,
         "message_id": detail.message_id,
+        "replay": _replay_document(detail.replay) if detail.replay else None,
+        "possible_duplicates": list(detail.possible_duplicates),
     }
+
+
+def _replay_document(replay: RunningReplay) -> dict[str, Any]:
+    times = {name: time_text(value) for name, value in asdict(replay).items() if name.endswith("_at")}
+    return asdict(replay) | times
 
 
 def _act(
@@ -293,6 +315,29 @@ def _entry_document(entry: HistoryEntry) -> dict[str, Any]:
 
 
 def _fields(detail: DeadLetterDetail) -> list[tuple[str, str]]:
+    return [*_usual_fields(detail), *_rare_fields(detail)]
+
+
+def _rare_fields(detail: DeadLetterDetail) -> Iterator[tuple[str, str]]:
+    if detail.replay is not None:
+        yield "Replay", _replay_line(detail.replay)
+    if detail.possible_duplicates:
+        ids = ", ".join(one[: tables.SHORT_ID] for one in detail.possible_duplicates)
+        yield "Perhaps", f"the same message as {ids}: it has no id of its own"
+
+
+def _replay_line(replay: RunningReplay) -> str:
+    """How far a replay got, for a person."""
+    parts = [f"no. {replay.replay_no} by {replay.actor}"]
+    parts += [f"of operation {replay.operation_id[: tables.SHORT_ID]}"] if replay.operation_id else []
+    parts.append(f"sent {tables.seconds(replay.issued_at)}" if replay.issued_at else "still to be sent")
+    parts += [f"goes on, next attempt {tables.seconds(replay.due_at)}"] if replay.due_at else []
+    unheard = replay.unconfirmed_at
+    parts += [f"unconfirmed since {tables.seconds(unheard)}; see: dead lost --help"] if unheard else []
+    return ", ".join(parts)
+
+
+def _usual_fields(detail: DeadLetterDetail) -> list[tuple[str, str]]:
     item = detail.summary
     return [
         ("Id", item.id),

@@ -185,7 +185,7 @@ def _action(everything: str = "Every PENDING dead letter.") -> Callable[[_F], _F
 
 @click.group(cls=Group, epilog=EXIT_CODES)
 def dead() -> None:
-    """List, show, replay, resolve, discard, restore and release dead letters."""
+    """List, show, replay, resolve, discard, restore, release and give up dead letters."""
 
 
 @dead.command("list", cls=Command, epilog=EXIT_CODES)
@@ -207,6 +207,18 @@ def dead_show(ctx: click.Context, dead_id: str, as_json: bool) -> None:
     ID may be the first characters of an id, four or more.
     """
     run(ctx, "dead:show", dead_id=dead_id, as_json=as_json)
+
+
+@dead.command("export", cls=Command, epilog=EXIT_CODES)
+@_filter_option
+@json_option
+@click.pass_context
+def dead_export(ctx: click.Context, filter_text: str | None, as_json: bool) -> None:
+    """Write dead letters as lines of JSON, with secrets hidden.
+
+    Each line is what "show --json" prints. Without --filter: all of them.
+    """
+    run(ctx, "dead:export", filter_text=filter_text or "", as_json=as_json)
 
 
 @dead.command("replay", cls=WaitingCommand, epilog=EXIT_CODES)
@@ -263,6 +275,20 @@ def dead_restore(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     With --filter, DISCARDED ones are meant unless it names a status.
     """
     run(ctx, "dead:restore", as_json=as_json, **options)
+
+
+@dead.command("lost", cls=Command, epilog=EXIT_CODES)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--anyway", is_flag=True, help="Also replays that have not been silent for long.")
+@acting
+@click.pass_context
+def dead_lost(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Give up replays that nobody has heard of: PENDING again.
+
+    Workers are told first, so a message that turns up late is dropped; a run that has begun goes on. Which they are:
+    dead list --filter unconfirmed:true
+    """
+    run(ctx, "dead:lost", as_json=as_json, **options)
 
 
 @dead.command("release", cls=Command, epilog=EXIT_CODES)

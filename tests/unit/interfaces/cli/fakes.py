@@ -186,7 +186,7 @@ def terminal_over(monkeypatch: pytest.MonkeyPatch, *letters: DeadLetterDetail, a
     """A terminal whose app and operations are in memory."""
     operations = FakeDeadLetters(*letters)
     monkeypatch.setattr("fluxora_tasks.interfaces.cli.application.load_app", lambda name: app or installed_app())
-    monkeypatch.setattr(dead, "open_dead_letters", lambda settings, connect: operations)
+    monkeypatch.setattr(dead, "open_dead_letters", lambda settings, connect, store: operations)
     return Terminal(operations)
 
 

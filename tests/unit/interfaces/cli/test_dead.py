@@ -16,7 +16,7 @@ KEYS = {
     "first_failed_at", "last_failed_at", "group", "size",
 }  # fmt: skip
 MORE_KEYS = {"args", "kwargs", "headers", "traceback", "history"}
-MAY_KEYS = {"body_note", "worker", "exchange", "routing_key", "message_id"}
+MAY_KEYS = {"body_note", "worker", "exchange", "routing_key", "message_id", "replay", "possible_duplicates"}
 
 
 # -------------------------------------------------------------------------------------- list
