@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fluxora_tasks.bulk.operation import Pace, Progress
@@ -62,6 +62,9 @@ class Run:
             self.facts = replace(self.facts, progress=decision.progress)
             wait = decision.wait
         assert wait > 0 or isinstance(decision, (Abort, Complete))
+        if self.under_way and not isinstance(decision, Issue):
+            # it may look late: of looks that would find nothing, few are taken
+            wait = max(wait, min(min(self.under_way) - self.facts.now, 30.0))
         self.facts = replace(self.facts, now=self.facts.now + wait)
         return type(decision).__name__
 
@@ -99,6 +102,7 @@ class Run:
     failing=st.sampled_from([0.0, 0.03, 0.5]),
     seed=st.integers(0, 999),
 )
+@example(rate=1.0, most=1, canary=None, ramp=False, records=400, delay=1000.0, failing=0.0, seed=0)
 def test_the_bounds_hold_and_it_ends(
     rate: float, most: int, canary: int | None, ramp: bool, records: int, delay: float, failing: float, seed: int
 ) -> None:
@@ -106,7 +110,7 @@ def test_the_bounds_hold_and_it_ends(
     pace = Pace(rate=rate, max_in_flight=most, canary=canary, ramp=ramp)
     run = Run(pace, records, seed, delay, failing)
 
-    last = next((name for name in (run.step() for _ in range(20_000)) if name in ("Abort", "Complete")), None)
+    last = next((name for name in (run.step() for _ in range(40_000)) if name in ("Abort", "Complete")), None)
 
     assert last is not None
     assert run.most <= most
