@@ -29,18 +29,13 @@ def actor_of(
     return Actor(name=actor or _login_name(), reason=why, source="cli")
 
 
-def confirmed(ctx: click.Context, question: str, *, yes: bool, as_json: bool) -> bool:
+def check_can_ask(ctx: click.Context, *, yes: bool, as_json: bool) -> None:
     """
-    Whether it shall be done: asked for on a terminal.
-
     Raises:
         click.UsageError: nobody is there to be asked, and ``--yes`` is not given.
     """
-    if yes:
-        return True
-    if as_json or not _is_terminal():
+    if not yes and (as_json or not _is_terminal()):
         raise click.UsageError("--yes is required where nobody can be asked", ctx)
-    return click.confirm(question, err=True)
 
 
 def check_choice(

@@ -13,7 +13,7 @@ import click
 from fluxora_tasks.bulk.operation import Kind, Operation, Pace, PlanDrifted, Selector, State
 from fluxora_tasks.errors import ConfigurationError, ConflictError
 from fluxora_tasks.interfaces.cli import tables
-from fluxora_tasks.interfaces.cli.acting import actor_of, check_choice, confirmed, no_color
+from fluxora_tasks.interfaces.cli.acting import actor_of, check_can_ask, check_choice, no_color
 from fluxora_tasks.interfaces.cli.application import extension
 from fluxora_tasks.interfaces.cli.errors import ExitCode, Failure
 from fluxora_tasks.interfaces.cli.listing import print_page
@@ -78,6 +78,7 @@ def carry_out(
     **asked: Any,
 ) -> None:
     """Plan, ask, start."""
+    check_can_ask(ctx, yes=yes, as_json=as_json)
     operations = open_operations(ctx)
     who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
     operation = _planned(ctx, operations, Kind(kind), who, asked)
@@ -90,7 +91,7 @@ def carry_out(
         else:
             click.echo("No dead letter matches; nothing was done.")
         return
-    if not confirmed(ctx, f"{operation.kind} {operation.plan.total} dead letters?", yes=yes, as_json=as_json):
+    if not yes and not click.confirm(f"{operation.kind} {operation.plan.total} dead letters?", err=True):
         click.echo(f"Nothing was done. The plan {operation.id[: tables.SHORT_ID]} is kept for 15 minutes.")
         ctx.exit(ExitCode.ABORTED)
     _start(ctx, operations, operation.id, who, watches=watches, as_json=as_json)
