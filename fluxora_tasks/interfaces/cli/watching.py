@@ -92,7 +92,7 @@ class Bars:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TaskProgressColumn(markup=False),
+            TaskProgressColumn(),
             expand=True,
         )
         self._issued = self._progress.add_task("issued", total=None)
