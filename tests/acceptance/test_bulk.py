@@ -168,7 +168,7 @@ def test_an_executor_that_is_killed(bench: Bench) -> None:
         bench.record()
         out, _ = watcher.communicate(timeout=90)
     assert watcher.returncode == 0, out
-    assert f"{planned['id']} completed: 600 of 600 known, 600 succeeded" in out
+    assert f"{planned['id'][:8]} completed: 600 of 600 known, 600 succeeded" in out
     operation = bench.show(planned["id"])
     assert (operation["total"], operation["issued"], operation["succeeded"]) == (600, 600, 600)
     assert bench.statuses() == {"RESOLVED": 600}

@@ -14,9 +14,7 @@ from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.output import age, one_line, time_text
 from fluxora_tasks.operations.bulk import OutcomeCount
 
-NO_RECORDER: Final = (
-    "No recorder is running, so nobody carries it out: start one (fluxora recorder, or celery -A APP recorder)."
-)
+NO_RECORDER: Final = "No recorder is running: nobody carries it out. Start: celery -A APP recorder"
 
 _TIMES: Final = ("planned_at", "expires_at", "cutoff_at", "started_at", "state_at", "ended_at")
 _NUMBERS: Final = ("planned", "total", "issued", "known", "succeeded", "failed", "skipped", "unconfirmed", "in_flight")
@@ -129,10 +127,15 @@ def item_table(items: Sequence[Item]) -> Table:
     return tables.plain("NUMBER", "ID", "OUTCOME", "WHY", "DETAIL", rows=rows)
 
 
-def end_line(operation: Operation) -> str:
-    """How it ended, in one line."""
-    known = f"{operation.known} of {records_of(operation)}"
-    return f"{operation.id} {operation.state}{why_text(operation)}: {known} known, {outcome_text(operation)}"
+def end_lines(operation: Operation) -> Iterator[str]:
+    """How it ended, why, and what to do about it."""
+    short = operation.id[: tables.SHORT_ID]
+    yield f"{short} {operation.state}: {operation.known} of {records_of(operation)} known, {outcome_text(operation)}"
+    if operation.detail:
+        yield operation.detail
+    if operation.failed:
+        yield f"Which failed: fluxora operations items {short} --outcome failed_again"
+        yield f"Once mended: fluxora operations run replay --failed-of {short}"
 
 
 def change_line(operation: Operation, executor: str | None) -> str:

@@ -19,7 +19,7 @@ from fluxora_tasks.interfaces.cli.errors import ExitCode, Failure
 from fluxora_tasks.interfaces.cli.listing import print_page
 from fluxora_tasks.interfaces.cli.operation_view import (
     NO_RECORDER,
-    end_line,
+    end_lines,
     item_document,
     item_table,
     operation_document,
@@ -30,7 +30,7 @@ from fluxora_tasks.interfaces.cli.operation_view import (
     plan_fields,
     whole_document,
 )
-from fluxora_tasks.interfaces.cli.output import print_document, print_title, printable
+from fluxora_tasks.interfaces.cli.output import print_document, print_title
 from fluxora_tasks.interfaces.cli.watching import looks, shown
 from fluxora_tasks.operations.bulk import BulkOperations
 from fluxora_tasks.operations.context import open_bulk, open_groups
@@ -232,7 +232,8 @@ def _start(
     if as_json:
         print_document(_whole(operations, operation))
         return
-    click.echo(f"Started {operation.id}. Follow it: fluxora operations watch {operation.id[: tables.SHORT_ID]}")
+    click.echo(f"Started {operation.id}.")
+    click.echo(f"Follow it: fluxora operations watch {operation.id[: tables.SHORT_ID]}")
     _warn_of_no_recorder(operations, operation)
 
 
@@ -250,16 +251,10 @@ def _watch(ctx: click.Context, operations: BulkOperations, operation_id: str, *,
     if as_json:
         print_document(_whole(operations, operation))
     else:
-        _print_end(operation)
+        console = tables.console(no_color=no_color(ctx))
+        for line in end_lines(operation):
+            console.print(tables.whole(line))
     ctx.exit(exit_code_of(operation))
-
-
-def _print_end(operation: Operation) -> None:
-    click.echo(printable(end_line(operation)))
-    if operation.failed:
-        short = operation.id[: tables.SHORT_ID]
-        click.echo(f"Which failed: fluxora operations items {short} --outcome failed_again")
-        click.echo(f"Once mended: fluxora operations run replay --failed-of {short}")
 
 
 def _print_plan(ctx: click.Context, operation: Operation) -> None:

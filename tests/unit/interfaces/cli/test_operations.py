@@ -19,7 +19,7 @@ from fluxora_tasks.interfaces.cli import tables
 from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.interfaces.cli.operation_view import (
     change_line,
-    end_line,
+    end_lines,
     item_document,
     item_table,
     operation_fields,
@@ -161,11 +161,15 @@ def test_what_is_said_below_the_bars() -> None:
 
 
 def test_how_it_ended() -> None:
-    """One line with every number that is not zero."""
-    assert end_line(ended()) == f"{FIRST} completed: 1000 of 1000 known, 1000 succeeded"
+    """Every number that is not zero, why it was stopped, and what to do about what failed."""
+    assert list(end_lines(ended())) == ["7d3f0c2e completed: 1000 of 1000 known, 1000 succeeded"]
     some = ended(State.ABORTED, issued=10, known=999, succeeded=3, failed=5, skipped=990, detail="cause not fixed")
-    counts = "999 of 1000 known, 3 succeeded, 5 failed, 990 skipped, 1 unconfirmed"
-    assert end_line(some) == f"{FIRST} aborted (cause not fixed): {counts}"
+    assert list(end_lines(some)) == [
+        "7d3f0c2e aborted: 999 of 1000 known, 3 succeeded, 5 failed, 990 skipped, 1 unconfirmed",
+        "cause not fixed",
+        "Which failed: fluxora operations items 7d3f0c2e --outcome failed_again",
+        "Once mended: fluxora operations run replay --failed-of 7d3f0c2e",
+    ]
 
 
 def test_a_document_says_everything() -> None:
