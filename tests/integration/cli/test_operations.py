@@ -6,8 +6,10 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from fluxora_tasks.operations.bulk import BulkOperations
 from fluxora_tasks.operations.context import open_bulk
 from fluxora_tasks.operations.records import Actor
 from fluxora_tasks.settings import Settings
-from tests.integration.cli.programs import APP, ROOT, Ended, command, run
+from tests.integration.cli.programs import APP, ROOT, Ended, command, ended, run
 from tests.letters import letter
 from tests.processes import CeleryProcesses
 from tests.waiting import wait_until
@@ -172,9 +174,9 @@ def test_records_that_changed_meanwhile_are_skipped(shell: Shell, ledger: Ledger
     ledger.resolve(ids[:1], Actor("ann", "mended by hand"))
     named = shell.document("run", "discard", *ids[:3], "--reason", "x", "--yes", "--watch")
     assert (named["state"], named["succeeded"], named["skipped"], named["named"]) == ("completed", 2, 1, 3)
-    ended = shell("watch", named["id"])
-    assert ended.code == 3
-    assert "2 succeeded, 1 skipped" in ended.out
+    watched = shell("watch", named["id"])
+    assert watched.code == 3
+    assert "2 succeeded, 1 skipped" in watched.out
     skipped = shell.document("items", named["id"], "--outcome", "skipped")["items"]
     assert [(item["dead_letter_id"], item["why"]) for item in skipped] == [(ids[0], "state_changed")]
     drifted = shell("start", planned)
@@ -186,6 +188,57 @@ def test_records_that_changed_meanwhile_are_skipped(shell: Shell, ledger: Ledger
 def run_list(shell: Shell) -> Sequence[dict[str, Any]]:
     page = run("fluxora", "dead", "list", "--json", environment=shell._environment).document()
     return list(page["items"])
+
+
+def test_only_what_failed_is_sent_again(
+    shell: Shell, environment: dict[str, str], recorder: None, celery_processes: CeleryProcesses, tmp_path: Path
+) -> None:
+    """Done in part is code 3; a second operation takes exactly the rest."""
+    celery_processes.worker(APP, environment, "--pool", "solo")
+    paths = [str(tmp_path / f"meter-{number}") for number in range(4)]
+    script = f"from {APP} import read_meter; [read_meter.delay(path) for path in {paths!r}]"
+    assert ended([sys.executable, "-c", script], environment).code == 0
+    wait_until(lambda: shell.document("plan", "replay", "--filter", "task:read_meter")["planned"] == 4, 30, "4 records")
+    for path in paths[:3]:
+        Path(path).touch()
+
+    pace = ("--rate", "100", "--canary", "0", "--stop-ratio", "1")
+    chosen = ("replay", "--filter", "task:read_meter", *pace, "--reason", "three are mended", "--yes", "--watch")
+    part = shell("run", *chosen, "--json")
+    first = part.document()
+    assert (part.code, first["state"], first["succeeded"], first["failed"]) == (3, "completed", 3, 1)
+    failed = shell.document("items", first["id"], "--outcome", "failed_again")["items"]
+    assert [(item["why"], "no meter" in item["detail"]) for item in failed] == [("same", True)]
+
+    Path(paths[3]).touch()
+    rest = shell("run", "replay", "--failed-of", first["id"][:8], "--reason", "the last one", "--yes", "--watch")
+    assert rest.code == 0, rest
+    assert "completed: 1 of 1 known, 1 succeeded" in rest.out
+
+
+def test_a_replay_waits_for_the_circuit_of_its_task(
+    shell: Shell, environment: dict[str, str], ledger: Ledger, recorder: None
+) -> None:
+    """The plan warns of it; the operation says what it waits for, and sends nothing."""
+    ledger.ingest([letter("p1", task="fetch_price", queue="celery")])
+    opened = run("fluxora", "breakers", "open", "prices", "--reason", "maintenance", environment=environment)
+    assert opened.code == 0, opened
+    plan = shell.document("plan", "replay", "--filter", "task:fetch_price", "--reason", "x")
+    assert plan["plan"]["warnings"] == ["circuit prices is FORCED_OPEN"]
+    shell("start", plan["id"])
+
+    def held() -> Any:
+        return (found := shell.document("show", plan["id"]))["hold"] and found
+
+    found = wait_until(held, 20, "it waits")
+    assert (found["state"], found["hold"], found["held_by"]) == ("paused", "circuit prices is FORCED_OPEN", "system")
+    assert (found["issued"], found["executor"] is not None) == (0, True)
+    shell("cancel", plan["id"], "--reason", "another day")
+    cancelled = shell("watch", plan["id"])
+    assert (cancelled.code, cancelled.out.splitlines()[-1]) == (
+        5,
+        f"{plan['id'][:8]} cancelled: 1 of 1 known, 0 succeeded, 1 skipped",
+    )
 
 
 def test_hands_on_a_running_operation(quick: Shell) -> None:
@@ -228,10 +281,10 @@ def test_hands_on_a_running_operation(quick: Shell) -> None:
 )
 def test_bad_input_is_told(quick: Shell, words: tuple[str, ...], code: int, said: str) -> None:
     """What is wrong, and what to do; nothing on standard output but with --json, one document."""
-    ended = quick(*words)
-    assert (ended.code, ended.out) == (code, ""), ended
-    assert said in " ".join(ended.err.split())
-    assert "\x1b" not in ended.err
+    told = quick(*words)
+    assert (told.code, told.out) == (code, ""), told
+    assert said in " ".join(told.err.split())
+    assert "\x1b" not in told.err
     document = quick(*words, "--json")
     assert document.code == code
     assert said in document.document()["error"]["message"]
