@@ -7,7 +7,9 @@ would consume, starts nothing, and keeps nothing alive beyond the app.
 from __future__ import annotations
 
 import functools
+import logging
 import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,6 +21,7 @@ from kombu import Connection
 
 from fluxora_tasks import shared
 from fluxora_tasks.breaker.registry import Breakers, breakers, use_policies
+from fluxora_tasks.bulk.surroundings import AppSurroundings
 from fluxora_tasks.configuration import redis_among
 from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, read_grouping
 from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
@@ -34,6 +37,7 @@ from fluxora_tasks.shared import shared_state
 from fluxora_tasks.state import StateStore
 from fluxora_tasks.task.base import ResilientTask, adopt, resilient_class
 from fluxora_tasks.task.degraded import DegradedResults
+from fluxora_tasks.task.options import names_of
 from fluxora_tasks.task.parameters import parameters_of
 from fluxora_tasks.task.representation import representations
 from fluxora_tasks.task.results import store_under_original_ids
@@ -44,6 +48,8 @@ from fluxora_tasks.worker.gate import ReplayGate
 from fluxora_tasks.worker.outbox import Outbox
 from fluxora_tasks.worker.postponing import DeferralPublisher
 from fluxora_tasks.worker.runtime import WorkerRuntime
+
+logger = logging.getLogger(__name__)
 
 #: kombu looks for messages of dead consumers every interval * throttle seconds; its own default of 100 s is long.
 _EMBEDDED_TRANSPORT = {
@@ -127,6 +133,24 @@ class Extension:
             StoreUnavailable: shared state does not answer.
         """
         return self.degraded_results.of(str(getattr(result, "id", result)))
+
+    @functools.cached_property
+    def known_tasks(self) -> Mapping[str, Any]:
+        """Every task of the app by name, also of modules that only a worker imports."""
+        try:
+            self.app.loader.import_default_modules()
+        except Exception:  # what a module of tasks raises: those of the others are known all the same
+            logger.warning("tasks.not_all_imported", exc_info=True)
+        tasks: Mapping[str, Any] = self.app.tasks
+        return tasks
+
+    def circuits_of(self, task: str) -> Sequence[str]:
+        """Circuits that each run of a task needs a permit of, by the task's name; none where its arguments decide."""
+        return names_of(getattr(self.known_tasks.get(task), "breaker", None))
+
+    def surroundings(self) -> AppSurroundings:
+        """What is in the way of replays, asked over a connection of its own; for one owner."""
+        return AppSurroundings(self.connect, self.circuits_of, self.breakers.store, self.settings.dead_letter_queue)
 
     def connect(self) -> Connection:
         """A connection of its own for publishing, with confirms where the broker has them."""

@@ -137,7 +137,8 @@ def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
     failed: dict[str, datetime] = {}
     wanted = list(dict.fromkeys(ids))
     for chunk in chunks(wanted):
-        failed.update(connection.execute(select(_row.id, _row.last_failed_at).where(_row.id.in_(chunk))).tuples())
+        rows = connection.execute(select(_row.id, _row.last_failed_at).where(_row.id.in_(chunk)))
+        failed.update({row.id: row.last_failed_at for row in rows})
     known = sorted(failed, key=lambda dead_id: (failed[dead_id], dead_id))
     return (*known, *(dead_id for dead_id in wanted if dead_id not in failed))
 

@@ -122,3 +122,21 @@ def test_no_part_is_built_before_it_is_needed() -> None:
     app = fresh(broker="redis://nowhere.invalid:1/0")
     extension = install(app)
     assert set(vars(extension)) == {"app", "settings", "retry_policy"}
+
+
+def test_circuits_are_known_by_the_name_of_a_task() -> None:
+    """Also of tasks in modules that only a worker imports; a module that cannot be imported hides no other task."""
+    app = fresh(include=["tests.apps.no_such_module"])
+    extension = install(app)
+
+    @app.task(name="one", breaker="weather")
+    def one() -> None: ...
+
+    @app.task(name="two", breaker=["weather", "prices"])
+    def two() -> None: ...
+
+    @app.task(name="by_argument", breaker=lambda region: f"weather-{region}")
+    def by_argument(region: str) -> None: ...
+
+    found = [tuple(extension.circuits_of(name)) for name in ("one", "two", "by_argument", "nobody_knows_me")]
+    assert found == [("weather",), ("weather", "prices"), (), ()]

@@ -13,14 +13,29 @@ from fluxora_tasks.interfaces.cli.errors import ExitCode
 from fluxora_tasks.operations.records import Actor
 
 
-def actor_of(ctx: click.Context, *, actor: str | None, reason: str | None, as_json: bool) -> Actor:
+def actor_of(
+    ctx: click.Context, *, actor: str | None, reason: str | None, as_json: bool, needs_reason: bool = True
+) -> Actor:
     """
     Whoever types this: the login name unless another is given.
+
+    Args:
+        needs_reason: Whether one has to be given; else it may be empty.
 
     Raises:
         click.UsageError: there is no reason, and nobody at a terminal to be asked for one.
     """
-    return Actor(name=actor or _login_name(), reason=_reason(ctx, reason, as_json), source="cli")
+    why = _reason(ctx, reason, as_json) if needs_reason else (reason or "").strip()
+    return Actor(name=actor or _login_name(), reason=why, source="cli")
+
+
+def check_can_ask(ctx: click.Context, *, yes: bool, as_json: bool) -> None:
+    """
+    Raises:
+        click.UsageError: nobody is there to be asked, and ``--yes`` is not given.
+    """
+    if not yes and (as_json or not _is_terminal()):
+        raise click.UsageError("--yes is required where nobody can be asked", ctx)
 
 
 def check_choice(

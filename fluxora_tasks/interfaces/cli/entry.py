@@ -233,7 +233,10 @@ def dead_export(ctx: click.Context, filter_text: str | None, as_json: bool) -> N
 )
 @click.pass_context
 def dead_replay(ctx: click.Context, /, wait: float | None, as_json: bool, **options: Any) -> None:
-    """Send dead letters again, byte for byte, to the queue they came from."""
+    """Send dead letters again, byte for byte, to the queue they came from.
+
+    At once, at most 10,000. For more, or at a pace: operations run replay.
+    """
     run(ctx, "dead:replay", wait=wait, as_json=as_json, **options)
 
 
@@ -241,7 +244,10 @@ def dead_replay(ctx: click.Context, /, wait: float | None, as_json: bool, **opti
 @_action()
 @click.pass_context
 def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
-    """Mark dead letters as resolved by other means."""
+    """Mark dead letters as resolved by other means.
+
+    At most 10,000; for more: operations run resolve.
+    """
     run(ctx, "dead:resolve", as_json=as_json, **options)
 
 
@@ -249,7 +255,10 @@ def dead_resolve(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 @_action()
 @click.pass_context
 def dead_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
-    """Mark dead letters as not wanted any more."""
+    """Mark dead letters as not wanted any more.
+
+    At most 10,000; for more: operations run discard.
+    """
     run(ctx, "dead:discard", as_json=as_json, **options)
 
 
@@ -272,7 +281,8 @@ def dead_reveal(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 def dead_restore(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Take back a discard, or a resolve by hand: PENDING again.
 
-    With --filter, DISCARDED ones are meant unless it names a status.
+    With --filter, DISCARDED ones are meant unless it names a status. At most 10,000; for more: operations run
+    restore.
     """
     run(ctx, "dead:restore", as_json=as_json, **options)
 

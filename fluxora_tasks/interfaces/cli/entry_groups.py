@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fluxora_tasks.interfaces.cli.entry import EXIT_CODES, Command, Group, acting, json_option, paged, run
+from fluxora_tasks.interfaces.cli.entry_operations import pacing, starting
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
@@ -62,3 +63,28 @@ _saying("acknowledge", "acknowledged", "Say that somebody is at work on groups."
 _saying("ignore", "ignored", "Say that groups need nobody's care; they go on counting.")
 _saying("resolve", "resolved", "Say that the cause is mended; a later failure is a regression.")
 _saying("reopen", "open", "Take it back.")
+
+
+@groups.command("replay", cls=Command, epilog=EXIT_CODES)
+@click.argument("group_id", metavar="GROUP")
+@pacing
+@starting
+@click.pass_context
+def groups_replay(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Replay the PENDING dead letters of a group, at a pace.
+
+    Short for: operations run replay --filter group:GROUP
+    """
+    run(ctx, "operations:carry_out_group", kind="replay", as_json=as_json, **options)
+
+
+@groups.command("discard", cls=Command, epilog=EXIT_CODES)
+@click.argument("group_id", metavar="GROUP")
+@starting
+@click.pass_context
+def groups_discard(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Discard the PENDING dead letters of a group.
+
+    Short for: operations run discard --filter group:GROUP
+    """
+    run(ctx, "operations:carry_out_group", kind="discard", as_json=as_json, **options)

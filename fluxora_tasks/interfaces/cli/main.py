@@ -23,6 +23,7 @@ from fluxora_tasks.interfaces.cli.entry import (
 from fluxora_tasks.interfaces.cli.entry_breakers import breakers
 from fluxora_tasks.interfaces.cli.entry_groups import groups
 from fluxora_tasks.interfaces.cli.entry_imports import imports
+from fluxora_tasks.interfaces.cli.entry_operations import operations
 from fluxora_tasks.interfaces.cli.entry_toggles import toggles
 
 _state_dir = click.option(
@@ -72,6 +73,7 @@ def main(ctx: click.Context, app_name: str) -> None:
 
 main.add_command(dead)
 main.add_command(groups)
+main.add_command(operations)
 main.add_command(imports)
 main.add_command(breakers)
 main.add_command(toggles)

@@ -1,4 +1,7 @@
-"""`recorder`: the process that moves dead letters from their queue into the ledger [celery, sqlalchemy]."""
+"""`recorder`: the process that moves dead letters from their queue into the ledger [celery, sqlalchemy].
+
+It also carries out bulk operations, in a thread beside.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from kombu import Connection
 from fluxora_tasks.deadletter.topology import dead_letter_queue, is_amqp, recorder_transport_options
 from fluxora_tasks.install import Extension
 from fluxora_tasks.interfaces.cli.application import application, extension
+from fluxora_tasks.interfaces.cli.executor import executing
 from fluxora_tasks.ledger.database import open_engine, upgrade
 from fluxora_tasks.ledger.reading import NoteReader
 from fluxora_tasks.ledger.recorder import Care, Recorder
@@ -42,7 +46,8 @@ def record(ctx: click.Context, *, loglevel: str, as_json: bool) -> None:
             found.settings.dead_letter_queue,
             mask_url(found.settings.effective_ledger_url),
         )
-        recorder.run(stop)
+        with executing(found, stop):
+            recorder.run(stop)
     logger.info("recorder.stopped")
 
 

@@ -30,7 +30,22 @@ _WIDE = 132
 #: Columns of a pipe: more than any row has.
 _UNBOUNDED = 10_000
 
-_NUMBERS = frozenset({"TRIES", "REPLAYS", "AGE", "COUNT", "CALLS", "FAILED", "WAITING", "FAILURES", "NUMBER", "BYTES"})
+_NUMBERS = frozenset(
+    {
+        "TRIES",
+        "REPLAYS",
+        "AGE",
+        "COUNT",
+        "CALLS",
+        "FAILED",
+        "WAITING",
+        "FAILURES",
+        "NUMBER",
+        "BYTES",
+        "RECORDS",
+        "KNOWN",
+    }
+)
 
 #: Columns that are cut first where a terminal is too narrow.
 _YIELDING = frozenset({"ERROR", "DETAIL", "TASK", "CIRCUIT", "NAME", "TOGGLE", "OVERRIDE BY"})
@@ -52,6 +67,19 @@ _COLOURS = {
     "conflict": "yellow",
     "refused": "yellow",
     "failed": "red",
+    "planned": "yellow",
+    "running": "cyan",
+    "paused": "yellow",
+    "completed": "green",
+    "cancelled": "dim",
+    "aborted": "red",
+    "pending": "dim",
+    "issued": "cyan",
+    "succeeded": "green",
+    "failed_again": "red",
+    "publish_failed": "red",
+    "skipped": "yellow",
+    "unconfirmed": "yellow",
 }
 
 
@@ -183,6 +211,16 @@ def plain(*columns: str, rows: Sequence[Sequence[str]]) -> Table:
     table = _table(*columns)
     for row in rows:
         table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def fields(rows: Sequence[tuple[str, str]]) -> Table:
+    """Names and values; a terminal shows a long value on as many lines as it needs, beside its name."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, whole(value))
     return table
 
 

@@ -18,3 +18,7 @@ def read_meter(path: str, *readings: object) -> str:
     if not Path(path).exists():
         raise NonRetryableError(f"no meter at {path} \x1b[31m")
     return "read"
+
+
+@app.task(name="fetch_price", breaker="prices")
+def fetch_price() -> None: ...
