@@ -150,7 +150,13 @@ class Extension:
 
     def surroundings(self) -> AppSurroundings:
         """What is in the way of replays, asked over a connection of its own; for one owner."""
-        return AppSurroundings(self.connect, self.circuits_of, self.breakers.store, self.settings.dead_letter_queue)
+        return AppSurroundings(
+            self.connect,
+            self.circuits_of,
+            lambda task: task in self.known_tasks,
+            self.breakers.store,
+            self.settings.dead_letter_queue,
+        )
 
     def connect(self) -> Connection:
         """A connection of its own for publishing, with confirms where the broker has them."""

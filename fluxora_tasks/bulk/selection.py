@@ -27,6 +27,10 @@ _LISTED: Final = 20
 
 _row = DeadLetterRow
 
+#: Records whose headers a plan looks into, and what those of a group or a chord have in them.
+LOOKED_INTO: Final = 1000
+_IN_A_GROUP: Final = '%"group":"%'
+
 #: The columns that ``group_of`` reads.
 GROUPED: Final = (_row.group_id, _row.kind, _row.task, _row.exception_name)
 
@@ -130,6 +134,17 @@ def page(connection: Connection, kind: Kind, selector: Selector, *, after: str, 
     found = connection.execute(query.order_by(_row.last_failed_at, _row.id).limit(limit)).all()
     key = json.dumps([found[-1].last_failed_at.isoformat(), found[-1].id]) if found else after
     return Page([Listed(row.id, group_of(row)) for row in found], key, len(found) < limit)
+
+
+def canvas_members(connection: Connection, kind: Kind, selector: Selector, cutoff: datetime) -> int:
+    """How many of the first ``LOOKED_INTO`` records belong to a group or a chord."""
+    found = 0
+    for condition in _conditions(connection, selector, cutoff):
+        taken = condition if _names_statuses(selector) else and_(condition, _taken(kind))
+        first = select(_row.headers).where(taken).order_by(_row.last_failed_at, _row.id).limit(LOOKED_INTO).subquery()
+        query = select(func.count()).select_from(first).where(first.c.headers.like(_IN_A_GROUP))
+        found += connection.execute(query).scalar_one()
+    return found
 
 
 def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:

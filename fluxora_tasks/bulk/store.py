@@ -255,6 +255,10 @@ def _counted(
     unknown = len(selector.ids) - plan.total
     if selector.ids and unknown > 0:
         warnings.append(f"{unknown} of the ids lead to no record, or to one that failed again since")
+    members = selection.canvas_members(connection, kind, selector, cutoff) if kind is Kind.REPLAY else 0
+    if members:
+        of = f"of the first {selection.LOOKED_INTO:,}" if plan.total > selection.LOOKED_INTO else "of them"
+        warnings.append(f"{members:,} {of} belong to groups or chords, which go on once all their members succeeded")
     if holds is not None and kind is Kind.REPLAY:
         warnings += dict.fromkeys(line for line in (holds(*pair) for pair in counted.pairs) if line)
     return replace(plan, seconds=estimated(kind, plan.total, pace), warnings=tuple(warnings))

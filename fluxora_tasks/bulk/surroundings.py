@@ -48,6 +48,7 @@ class AppSurroundings:
     Args:
         connect: Opens a connection of its own to the broker.
         circuits_of: Names of the circuits of a task.
+        knows: Whether the application has a task of a name.
         breakers: Where circuits are kept, if anywhere.
         dead_letter_queue: Whose length says whether the ledger keeps up.
     """
@@ -56,10 +57,12 @@ class AppSurroundings:
         self,
         connect: Callable[[], Connection],
         circuits_of: Callable[[str], Sequence[str]],
+        knows: Callable[[str], bool],
         breakers: BreakerStore | None,
         dead_letter_queue: str,
     ) -> None:
         self._connect, self._circuits_of, self._breakers = connect, circuits_of, breakers
+        self._knows = knows
         self._dead_letter_queue = dead_letter_queue
         self._connection: Connection | None = None
         self._known: dict[tuple[str, str], tuple[float, Any]] = {}
@@ -67,7 +70,13 @@ class AppSurroundings:
 
     def holds(self, task: str, queue: str) -> str | None:
         """Whatever is in the way of one message."""
-        return self.breaker(task) or (self.away(queue) if queue else None)
+        return self.unknown(task) or self.breaker(task) or (self.away(queue) if queue else None)
+
+    def unknown(self, task: str) -> str | None:
+        """What is said of a task that the application does not have; its workers may be of another release."""
+        if not task or self._knows(task):
+            return None
+        return f"task {task!r} is not registered in this app; a worker that does not know it keeps it as dead again"
 
     def breaker(self, task: str) -> str | None:
         """What is said of a circuit of the task, where it lets none pass."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from fluxora_tasks.operations.context import open_bulk
 from fluxora_tasks.operations.records import Actor
 from fluxora_tasks.settings import Settings
 from tests.integration.cli.programs import APP, ROOT, Ended, command, ended, run
-from tests.letters import letter
+from tests.letters import headers_of, letter
 from tests.processes import CeleryProcesses
 from tests.waiting import wait_until
 
@@ -125,6 +126,17 @@ def test_a_plan_counts_and_changes_nothing(quick: Shell, environment: dict[str, 
     listed = quick.document("list")
     assert [(item["state"], item["planned"]) for item in listed["items"]] == [("planned", 3), ("planned", 15)]
     assert statuses(environment["FLUXORA_LEDGER_URL"]) == {"PENDING": 15}
+
+
+def test_a_plan_warns(quick: Shell, ledger: Ledger) -> None:
+    """Of tasks that the app does not have, and of messages whose groups wait for them."""
+    in_group = replace(letter().payload, headers=headers_of("g", group="0198c0de-0000-7000-8000-000000000000"))
+    ledger.ingest([letter(f"g{number}", task="celery.backend_cleanup", payload=in_group) for number in range(2)])
+    plan = quick.document("plan", "replay", "--filter", "task:demand.*,celery.backend_cleanup")["plan"]
+    canvas, unknown = plan["warnings"]
+    assert canvas == "2 of them belong to groups or chords, which go on once all their members succeeded"
+    assert unknown.startswith("task 'demand.ingest' is not registered in this app")
+    assert quick.document("plan", "discard", "--all")["plan"]["warnings"] == []
 
 
 def test_from_plan_to_end(shell: Shell, recorder: None, environment: dict[str, str]) -> None:
