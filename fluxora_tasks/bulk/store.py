@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, tuple_, update
 
-from fluxora_tasks.bulk import changes, lease, selection
+from fluxora_tasks.bulk import changes, selection
 from fluxora_tasks.bulk.operation import (
     PLAN_VALID,
     Item,
@@ -31,6 +31,7 @@ from fluxora_tasks.bulk.operation import (
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.errors import ConfigurationError, ConflictError, RefusedError, UnknownOperation
+from fluxora_tasks.ledger import lease
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import OperationItemRow, OperationRow

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, or_, select, update
 
-from fluxora_tasks.bulk import changes, lease, selection
+from fluxora_tasks.bulk import changes, selection
 from fluxora_tasks.bulk.operation import Kind, Operation, Outcome, Progress, State, operation_of
 from fluxora_tasks.bulk.outcomes import Verdicts, reason_to_skip, settled
 from fluxora_tasks.bulk.pacing import heard, spent
 from fluxora_tasks.bulk.store import EXECUTOR
 from fluxora_tasks.clock import Clock, SystemClock
-from fluxora_tasks.ledger import claims
+from fluxora_tasks.ledger import claims, lease
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.models import (
     DeadLetterRow,

@@ -2,8 +2,8 @@
 
 Names: message.dead · replaying · resolved · failed_again · reopened · discarded · restored · quarantined · released ·
 purged · unconfirmed · lost; group.new · regressed · acknowledged · ignored · resolved · reopened; operation.planned ·
-running · paused · completed · cancelled · aborted. They carry ids, names, statuses and numbers, and no text of a
-message.
+running · paused · completed · cancelled · aborted; retention.purge_soon. They carry ids, names, statuses and numbers,
+and no text of a message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def event_columns(at: datetime, event: str, subject: str, **data: Any) -> dict[s
 
     Args:
         event: Its name, see above.
-        subject: Id of the record, group or operation.
+        subject: Id of the record, group or operation; of what is about all records, empty.
         data: Of JSON's types.
     """
     return {

@@ -228,6 +228,8 @@ class Recorder:
                 logger.info("recorder.purged records=%d bodies=%d", purged.records, purged.bodies)
             if purged.is_done:
                 self._next_purge = time.monotonic() + _PURGE_EVERY
+                for soon in self._ledger.tell_of_purge(self._care.retention):
+                    logger.warning("recorder.purge_soon days=%d records=%d", soon.days, soon.records)
 
 
 class _Part:

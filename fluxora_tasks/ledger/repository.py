@@ -30,12 +30,15 @@ from fluxora_tasks.ledger.records import (
     Verdict,
 )
 from fluxora_tasks.ledger.retention import (
+    TOLD_BEFORE,
     Purged,
+    PurgeSoon,
     Retention,
     empty_records,
     purge_events,
     purge_records,
     purge_tombstones,
+    tell_of_purge,
 )
 from fluxora_tasks.ledger.rows import (
     UnstorableNote,
@@ -298,6 +301,21 @@ class Ledger:
                 with writing(self._engine) as connection:
                     total += drop(connection, now - keep, now)
         return total
+
+    def tell_of_purge(self, retention: Retention) -> list[PurgeSoon]:
+        """Tell, once a day, of unresolved records that go within a week or a day.
+
+        Raises:
+            LedgerUnavailable: to be done again.
+        """
+        if retention.unresolved is None:
+            return []
+        now, told = self._clock.now(), []
+        for days in TOLD_BEFORE:
+            with writing(self._engine) as connection:
+                soon = tell_of_purge(connection, retention.unresolved, days, now)
+            told += [soon] if soon else []
+        return told
 
     def _decide(
         self, ids: Sequence[str], decision: claims.Decision, by: Requester, operation_id: str | None

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, update
 
-from fluxora_tasks.ledger import groups, trail
+from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.ledger import groups, lease, trail
 from fluxora_tasks.ledger.audits import audit_columns
 from fluxora_tasks.ledger.ingest import STANDING, standing_of
 from fluxora_tasks.ledger.models import (
@@ -25,11 +26,18 @@ from fluxora_tasks.ledger.models import (
     TombstoneRow,
     table_of,
 )
-from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.outbox import event_columns
+from fluxora_tasks.ledger.standing import OPEN, Status
 from fluxora_tasks.ledger.statements import insert_new
 
 #: Rows per transaction; bounds how long a writer waits.
 BATCH: Final = 1000
+
+#: Days before unresolved records go at which that is told, and records that are counted for it.
+TOLD_BEFORE: Final = (7, 1)
+MOST_TOLD: Final = 10_000
+
+_A_DAY: Final = timedelta(days=1)
 
 _row = DeadLetterRow
 
@@ -46,7 +54,7 @@ class Retention:
         resolved: RESOLVED records.
         resolved_bodies: Their original messages.
         discarded: DISCARDED records.
-        unresolved: PENDING and FAILED records.
+        unresolved: PENDING and FAILED records, from their last failure or change of status.
         audit: Audit events and tombstones.
         events: Events of the outbox.
     """
@@ -86,7 +94,7 @@ class Purged:
 
 def purge_records(connection: Connection, status: Status, before: datetime, now: datetime) -> Purged:
     """Drop the oldest records that have stood so since ``before``; each leaves a tombstone and an audit event."""
-    rows = _oldest(connection, status, _row.status_at < before, *_TOLD, *STANDING)
+    rows = _oldest(connection, status, _stood_since(status, before), *_TOLD, *STANDING)
     if not rows:
         return Purged()
     insert_new(connection, table_of(TombstoneRow), "dead_letter_id", [_tombstone(row, now) for row in rows])
@@ -97,6 +105,29 @@ def purge_records(connection: Connection, status: Status, before: datetime, now:
     connection.execute(delete(_row).where(_row.id.in_([row.id for row in rows])))
     groups.apply(connection, counts, now)
     return Purged(records=len(rows), is_done=len(rows) < BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeSoon:
+    """Unresolved records that go within ``days``, and one more. ``records``: ``MOST_TOLD`` at most."""
+
+    days: int
+    records: int
+
+
+def tell_of_purge(connection: Connection, keep: timedelta, days: int, now: datetime) -> PurgeSoon | None:
+    """Write an event where unresolved records will go so soon; once a day, however many recorders there are."""
+    before = now - keep + timedelta(days=days) + _A_DAY
+    found = 0
+    for status in (Status.PENDING, Status.FAILED):
+        some = select(_row.id).where(*_stands(status, _stood_since(status, before))).limit(MOST_TOLD).subquery()
+        found += connection.execute(select(func.count()).select_from(some)).scalar_one()
+    soon = PurgeSoon(days, min(found, MOST_TOLD))
+    if not found or not lease.acquire_or_renew(connection, f"purge-soon-{days}", new_id(), _A_DAY.total_seconds()):
+        return None
+    told = event_columns(now, "retention.purge_soon", "", days=soon.days, records=soon.records)
+    connection.execute(insert(OutboxRow).values(told))
+    return soon
 
 
 def empty_records(connection: Connection, before: datetime, now: datetime) -> Purged:
@@ -126,11 +157,22 @@ def purge_tombstones(connection: Connection, before: datetime) -> Purged:
 
 
 def _oldest(connection: Connection, status: Status, condition: ColumnElement[bool], *columns: Any) -> Sequence[AnyRow]:
-    # the status as a literal: only so is an index that knows some of them of use
-    stands = _row.status == literal_column(f"'{status.value}'")
-    query = select(_row.id, *columns).where(stands, condition).order_by(_row.status_at).limit(BATCH)
+    by_time = _row.last_failed_at if status in OPEN else _row.status_at
+    query = select(_row.id, *columns).where(*_stands(status, condition)).order_by(by_time).limit(BATCH)
     found = connection.execute(query.with_for_update(skip_locked=True)).all()
     return sorted(found, key=lambda row: str(row.id))
+
+
+def _stands(status: Status, condition: ColumnElement[bool]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    # the status as a literal: only so is an index that knows some of them of use
+    return _row.status == literal_column(f"'{status.value}'"), condition
+
+
+def _stood_since(status: Status, before: datetime) -> ColumnElement[bool]:
+    """Whether a record has stood as it does since a time; an open one may have failed since. An index has that."""
+    if status in OPEN:
+        return and_(_row.last_failed_at < before, _row.status_at < before)
+    return _row.status_at < before
 
 
 def _tombstone(row: AnyRow, now: datetime) -> dict[str, Any]:

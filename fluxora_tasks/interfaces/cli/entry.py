@@ -54,8 +54,16 @@ def _with_hint(error: click.UsageError) -> click.UsageError:
     return click.UsageError(text, error.ctx)
 
 
+#: Short for.
+_SHORT = {"ls": "list", "ops": "operations"}
+
+
 class Group(click.Group):
     """A group that names near commands after a slip, and keeps to ``--json`` in doing so."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, or of what it is short for."""
+        return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

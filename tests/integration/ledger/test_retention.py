@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from fluxora_tasks.deadletter.envelope import DeadLetter, Progress, View
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
@@ -15,16 +16,17 @@ from fluxora_tasks.ledger.models import (
     DeadAttemptRow,
     DeadLetterRow,
     DeadLetterViewRow,
+    LeaseRow,
     OutboxRow,
     ReplayItemRow,
     TombstoneRow,
 )
 from fluxora_tasks.ledger.repository import Ledger
-from fluxora_tasks.ledger.retention import Purged, Retention
+from fluxora_tasks.ledger.retention import Purged, PurgeSoon, Retention
 from fluxora_tasks.operations.records import Actor
 from tests.integration.ledger.conftest import HeldClock
 from tests.integration.ledger.reading import counted, record, recounted, rows
-from tests.letters import letter, success
+from tests.letters import START, letter, success
 
 pytestmark = pytest.mark.integration
 
@@ -140,6 +142,33 @@ def test_whoever_asks_may_purge_what_is_unresolved(ledger: Ledger, engine: Engin
     assert ledger.purge(Retention(unresolved=timedelta(days=90), audit=None, events=None)) == Purged(records=1)
 
     assert [row["id"] for row in rows(engine, DeadLetterRow)] == [away.dead_id]
+
+
+def test_what_goes_soon_is_told_once_a_day(ledger: Ledger, engine: Engine, clock: HeldClock) -> None:
+    """A week and a day before unresolved records go; a record that failed again since has its full time."""
+    kept = Retention(unresolved=timedelta(days=90), audit=None, events=None)
+    stored(ledger, "m1")
+    assert ledger.tell_of_purge(kept) == []
+    clock.advance(83 * DAY)
+    assert [ledger.tell_of_purge(kept), ledger.tell_of_purge(kept)] == [[PurgeSoon(7, 1)], []]
+    clock.advance(6 * DAY)
+    _a_day_passes(engine)
+    assert ledger.tell_of_purge(kept) == [PurgeSoon(7, 1), PurgeSoon(1, 1)]
+    assert ledger.tell_of_purge(Retention()) == []
+
+    ledger.ingest([letter("m1", run="again", at=(clock.now() - START).total_seconds(), fingerprint=FINGERPRINT)])
+    clock.advance(2 * DAY)
+    _a_day_passes(engine)
+    assert (ledger.tell_of_purge(kept), ledger.purge(kept)) == ([], Purged())
+
+    events = [row for row in rows(engine, OutboxRow) if row["event"] == "retention.purge_soon"]
+    assert [json.loads(row["data"])["days"] for row in events] == [7, 7, 1]
+
+
+def _a_day_passes(engine: Engine) -> None:
+    """By the clock of the database, which the leases are of."""
+    with engine.begin() as connection:
+        connection.execute(update(LeaseRow).values(until=0.0))
 
 
 def test_a_silent_replay_is_noted_once(ledger: Ledger, engine: Engine, clock: HeldClock) -> None:

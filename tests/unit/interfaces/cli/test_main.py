@@ -16,7 +16,7 @@ from fluxora_tasks.interfaces.cli.application import load_app
 from fluxora_tasks.interfaces.cli.main import main
 from tests.unit.interfaces.cli.fakes import Terminal, terminal_over
 
-ALL_COMMANDS = ["audit", "breakers", "dead", "demo", "flower", "recorder", "toggles", "up"]
+ALL_COMMANDS = sorted(main.commands)
 
 
 def test_version() -> None:
@@ -31,6 +31,16 @@ def test_a_slip_is_answered_with_the_near_command() -> None:
     assert result.exit_code == 2
     assert "Did you mean" in result.output
     assert "replay" in result.output
+
+
+@pytest.mark.parametrize(
+    ("short", "whole"), [(["ops", "ls"], ["operations", "list"]), (["dead", "ls"], ["dead", "list"])]
+)
+def test_short_names(short: list[str], whole: list[str]) -> None:
+    """What operators of other tools type."""
+    helps = [CliRunner().invoke(main, [*words, "--help"], prog_name="fluxora") for words in (short, whole)]
+    assert [help.exit_code for help in helps] == [0, 0]
+    assert helps[0].output.splitlines()[2:] == helps[1].output.splitlines()[2:]
 
 
 def test_the_app_stands_before_the_command() -> None:
