@@ -218,14 +218,15 @@ def _issue(facts: Facts) -> Issue | Wait:
 
 
 def _filled(facts: Facts) -> Progress:
-    """With the tokens of the time that has passed; a clock that went back gives none."""
+    """With the tokens of the time that has passed; a clock that went back gives one, by which its time is taken on."""
     progress = facts.progress
     rate = progress.rate or min(facts.pace.rate, facts.pace.ceiling)
     burst = max(1.0, rate)
     if not progress.filled_at:
         return replace(progress, rate=rate, tokens=min(1.0, burst), filled_at=facts.now)
-    passed = max(0.0, facts.now - progress.filled_at)
-    return replace(progress, rate=rate, tokens=min(burst, progress.tokens + passed * rate), filled_at=facts.now)
+    passed = facts.now - progress.filled_at
+    tokens = progress.tokens + passed * rate if passed >= 0 else max(1.0, progress.tokens)
+    return replace(progress, rate=rate, tokens=min(burst, tokens), filled_at=facts.now)
 
 
 def _begun(progress: Progress) -> Progress:

@@ -230,11 +230,12 @@ def test_a_queue_without_a_consumer_does_not_slow_it_down() -> None:
     assert held.progress.rate == 80.0
 
 
-def test_a_clock_that_goes_back_gives_no_tokens() -> None:
-    """Nor does it take any."""
-    decision = decide(facts(now=500.0, progress=steady(tokens=2.0)))
+@pytest.mark.parametrize(("tokens", "count"), [(2.0, 2), (0.0, 1), (-3.0, 1)])
+def test_a_clock_that_goes_back_gives_one_token(tokens: float, count: int) -> None:
+    """So that its time is taken on with the first message; it takes none away."""
+    decision = decide(facts(now=500.0, progress=steady(tokens=tokens)))
     assert isinstance(decision, Issue)
-    assert decision.count == 2
+    assert (decision.count, decision.progress.filled_at) == (count, 500.0)
 
 
 def test_the_first_message_after_a_rest_begins_the_wait_anew() -> None:
