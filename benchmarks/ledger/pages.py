@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import Engine
@@ -34,7 +35,10 @@ def timings(engine: Engine, ledger: Ledger) -> Iterator[PageTiming]:
     yield _trail(ledger, "audit of an operation", TrailQuery(about=OPERATION))
     yield _trail(ledger, "audit of a person", TrailQuery(actor="anna"))
     yield _trail(ledger, "audit of a rare event", TrailQuery(event="retrying"))
+    yield _trail(ledger, "audit of nobody", TrailQuery(actor="nobody"))
+    yield _trail(ledger, "audit of a record, by time", TrailQuery(about=dead_id, until=half))
     yield _trail(ledger, "audit, first half", TrailQuery(until=half))
+    yield _trail(ledger, "audit, last hour", TrailQuery(since=NEWEST - timedelta(hours=1)))
     yield from _operations(Operations(engine))
 
 

@@ -15,7 +15,7 @@ from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.conditions import begins
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
 from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not, walked
-from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, TombstoneRow
+from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, GroupRow, TombstoneRow
 from fluxora_tasks.ledger.records import Group, Letter, LetterPage
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
@@ -99,9 +99,14 @@ def known_messages(connection: Connection, message_ids: Iterable[str]) -> set[st
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
-    """Records per status; every status is named."""
-    found = connection.execute(select(_row.status, func.count()).group_by(_row.status)).all()
-    return {status.value: 0 for status in Status} | {row[0]: row[1] for row in found}
+    """Records per status; every status is named. Groups have counted theirs already."""
+    columns = {status.value: getattr(GroupRow, status.value.lower()) for status in Status}
+    summed = connection.execute(select(*(func.coalesce(func.sum(column), 0) for column in columns.values()))).one()
+    counts = dict(zip(columns, map(int, summed), strict=True))
+    alone = select(_row.status, func.count()).where(_row.group_id.is_(None)).group_by(_row.status)
+    for status, records in connection.execute(alone):
+        counts[status] += records
+    return counts
 
 
 def letter_of(row: AnyRow) -> Letter:
