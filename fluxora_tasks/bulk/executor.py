@@ -218,12 +218,12 @@ class Executor:
         return decision.wait if claims else 0.0
 
     def _publish(self, operation: Operation, claims: Sequence[Claim]) -> None:
-        """Send what is claimed. What the broker refuses is given back; while it is away, claims wait for the sweep."""
+        """Send what is claimed. What the broker refuses is given back; what it may have waits for the sweep."""
         failures = self._replayer.send(claims)
         away = [failure.detail for failure in failures.values() if failure.reason == "broker_away"]
         for claim in claims:
             failure = failures.get(claim.dead_id)
-            if failure is not None and failure.reason != "broker_away":
+            if failure is not None and not failure.is_open and failure.reason != "broker_away":
                 self._ledger.release(claim.item_id, failure.detail)
         if away:
             self._work.hold(operation.id, f"broker away: {away[0]}")

@@ -80,26 +80,31 @@ class ConfirmedPublisher(ABC, Generic[Item]):
 class Confirms:
     """Which messages sent on an AMQP channel the broker has yet to confirm.
 
-    A message that cannot be routed is returned, and py-amqp raises that while it waits.
+    A message that cannot be routed is returned, and py-amqp raises that while it waits, unless somebody listens for it.
 
     Args:
         channel: A fresh one; its publishes return at once from now on.
+
+    Attributes:
+        due: Numbers of those that are neither confirmed nor refused.
+        refused: Numbers of those that the broker refused since the last wait began.
     """
 
     def __init__(self, channel: Any) -> None:
+        self.due: set[int] = set()
+        self.refused: set[int] = set()
         self._channel = channel
         self._sent = 0
-        self._due: set[int] = set()
-        self._refused = False
         channel.confirm_select()
         channel.basic_publish = channel._basic_publish
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
 
-    def expect(self) -> None:
-        """One more message was sent; the broker counts them in the same way."""
+    def expect(self) -> int:
+        """One more message was sent; returns its number. The broker counts them in the same way."""
         self._sent += 1
-        self._due.add(self._sent)
+        self.due.add(self._sent)
+        return self._sent
 
     def wait(self, limit: float) -> None:
         """
@@ -110,16 +115,21 @@ class Confirms:
             TimeoutError: it took longer than ``limit`` seconds.
         """
         deadline = time.monotonic() + limit
-        while self._due and not self._refused:
+        while self.due:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"the broker did not confirm within {limit:g} s")
             self._channel.connection.drain_events(timeout=left)
-        if self._refused:
+        if self.refused:
             raise MessageNacked
 
+    def _settled(self, tag: int, multiple: bool) -> set[int]:
+        settled = {due for due in self.due if due <= tag} if multiple else self.due & {tag}
+        self.due -= settled
+        return settled
+
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        self._due = {due for due in self._due if due > tag} if multiple else self._due - {tag}
+        self._settled(tag, multiple)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        self._refused = True
+        self.refused |= self._settled(tag, multiple)

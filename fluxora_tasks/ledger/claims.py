@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.deadletter.identity import new_id
@@ -37,7 +37,7 @@ from fluxora_tasks.ledger.standing import (
     released,
     restored,
 )
-from fluxora_tasks.ledger.statements import insert_all
+from fluxora_tasks.ledger.statements import insert_all, update_seen
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -73,8 +73,7 @@ def claim(
         items.append(item)
         changes.append((row, before, after))
         verdicts.append(Verdict(dead_id, "done", after.status, _sent_line(row, after), _claim_of(row, item)))
-    if items:
-        connection.execute(insert(_item), items)
+    insert_all(connection, table_of(_item), items)
     _change(connection, changes, "replayed", by, now, operation_id)
     return verdicts
 
@@ -372,17 +371,10 @@ def _change(
     """
     if not changes:
         return
-    names = standing_columns(changes[0][2])
-    statement = (
-        update(_row)
-        .where(_row.id == bindparam("dead_id"), _row.version == bindparam("seen"))
-        .values(version=_row.version + 1, status_at=now, **{name: bindparam(name) for name in names})
-    )
-    written = connection.execute(
-        statement,
-        [{"dead_id": row.id, "seen": row.version, **standing_columns(after)} for row, _, after in changes],
-    )
-    if written.rowcount != len(changes):
+    rows = [
+        {"id": row.id, "version": row.version, "status_at": now, **standing_columns(after)} for row, _, after in changes
+    ]
+    if update_seen(connection, table_of(_row), rows) != len(changes):
         raise ConflictError("a record was changed meanwhile; nothing was done, try again")
     texts = {
         **said_by(by),

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    Column,
     Connection,
     Dialect,
     LargeBinary,
@@ -29,8 +30,12 @@ from sqlalchemy import (
     insert,
     select,
     type_coerce,
+    update,
 )
 from sqlalchemy.dialects import postgresql
+
+#: Columns that say which row is meant.
+_SEEN: Final = ("id", "version")
 
 #: Keys per question to SQLite; well below the number of parameters it takes.
 _ASKED: Final = 500
@@ -63,41 +68,88 @@ def insert_all(connection: Connection, table: Table, rows: Rows) -> None:
         _run_per_row(connection, table, rows)
 
 
-def _run_per_row(connection: Connection, table: Table, rows: Rows) -> None:
-    """One prepared statement over tuples: the general way costs more than SQLite's own work."""
+def update_seen(connection: Connection, table: Table, rows: Rows) -> int:
+    """
+    Change rows that are still of the version seen, which grows by one; returns how many were.
+
+    Every row has the same columns: ``id`` and ``version`` say which one is meant, the others what it becomes.
+    """
     if not rows:
-        return
-    statement, values_of, processed = _prepared(table, tuple(rows[0]), connection.dialect)
+        return 0
+    names = tuple(rows[0])
+    if connection.dialect.name == "postgresql":
+        return connection.execute(_update_from_document(table, names), _document(rows)).rowcount
+    return _run(connection, _prepared_update(table, names, connection.dialect), rows)
+
+
+def _run_per_row(connection: Connection, table: Table, rows: Rows) -> None:
+    if rows:
+        _run(connection, _prepared(table, tuple(rows[0]), connection.dialect), rows)
+
+
+#: A statement's text, what takes its values from a row, and what makes some of them values of the driver.
+_Prepared = tuple[str, Any, list[tuple[int, Any]]]
+
+
+def _run(connection: Connection, prepared: _Prepared, rows: Rows) -> int:
+    """One prepared statement over tuples: the general way costs more than SQLite's own work."""
+    statement, values_of, processed = prepared
     parameters = [list(values_of(row)) for row in rows]
     for place, process in processed:
         for values in parameters:
             values[place] = process(values[place])
-    connection.exec_driver_sql(statement, list(map(tuple, parameters)))
+    return connection.exec_driver_sql(statement, list(map(tuple, parameters))).rowcount
 
 
 @cache
-def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, Any, list[tuple[int, Any]]]:
-    """The statement's text, what takes its values from a row, and what makes some of them values of the driver."""
+def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> _Prepared:
     statement = str(insert(table).compile(dialect=dialect, column_keys=list(names)))
-    order = [column.name for column in table.columns if column.name in names]
+    return _in_order(statement, table, [column.name for column in table.columns if column.name in names], dialect)
+
+
+@cache
+def _prepared_update(table: Table, names: tuple[str, ...], dialect: Dialect) -> _Prepared:
+    changed = [name for name in names if name not in _SEEN]
+    values = ", ".join(f"{name} = ?" for name in changed)
+    statement = f"UPDATE {table.name} SET version = version + 1, {values} WHERE id = ? AND version = ?"  # noqa: S608 - our own names
+    return _in_order(statement, table, [*changed, *_SEEN], dialect)
+
+
+def _in_order(statement: str, table: Table, order: Sequence[str], dialect: Dialect) -> _Prepared:
     processors = (table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in order)
     return statement, itemgetter(*order), [(place, process) for place, process in enumerate(processors) if process]
+
+
+@cache
+def _update_from_document(table: Table, names: tuple[str, ...]) -> Any:
+    """``UPDATE … FROM json_to_recordset(:rows)``."""
+    record = _recordset([table.c[name] for name in names])
+    changed = {name: record.c[name] for name in names if name not in _SEEN}
+    return (
+        update(table)
+        .where(table.c.id == record.c.id, table.c.version == record.c.version)
+        .values(version=table.c.version + 1, **changed)
+    )
 
 
 @cache
 def _from_document(table: Table, names: tuple[str, ...], key: str | None) -> Any:
     """``INSERT … SELECT … FROM json_to_recordset(:rows)``, with a key only where that is new."""
     columns = [table.c[name] for name in names]
-    record = (
-        func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
-        .table_valued(*(column(item.name, _carried_as(item.type)) for item in columns))
-        .render_derived("record", with_types=True)
-    )
+    record = _recordset(columns)
     source = [_restored(record.c[item.name], item.type) for item in columns]
     statement = postgresql.insert(table).from_select(list(names), select(*source))
     if key is None:
         return statement
     return statement.on_conflict_do_nothing(index_elements=[key]).returning(table.c[key])
+
+
+def _recordset(columns: Sequence[Column[Any]]) -> Any:
+    return (
+        func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
+        .table_valued(*(column(item.name, _carried_as(item.type)) for item in columns))
+        .render_derived("record", with_types=True)
+    )
 
 
 def _carried_as(kind: Any) -> Any:

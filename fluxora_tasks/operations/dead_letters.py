@@ -220,6 +220,8 @@ class DeadLetters:
     def _replayed(self, verdict: Verdict, failure: PublishFailure | None) -> ActionResult:
         if failure is None or verdict.claim is None:
             return self._with_warning(_result(verdict), verdict)
+        if failure.is_open:
+            return ActionResult(verdict.id, "failed", verdict.status, failure.detail)
         status = self._ledger.release(verdict.claim.item_id, failure.detail)
         outcome: Outcome = "refused" if failure.reason == "no_queue" else "failed"
         return ActionResult(verdict.id, outcome, status, failure.detail)
