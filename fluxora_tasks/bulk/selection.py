@@ -21,6 +21,7 @@ from fluxora_tasks.ledger.leading import led_or_not
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow
 from fluxora_tasks.ledger.search import chunks
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.statements import among
 
 #: Names that a plan lists of each sort.
 _LISTED: Final = 20
@@ -152,7 +153,7 @@ def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
     failed: dict[str, datetime] = {}
     wanted = list(dict.fromkeys(ids))
     for chunk in chunks(wanted):
-        rows = connection.execute(select(_row.id, _row.last_failed_at).where(_row.id.in_(chunk)))
+        rows = connection.execute(select(_row.id, _row.last_failed_at).where(among(connection, _row.id, chunk)))
         failed.update({row.id: row.last_failed_at for row in rows})
     known = sorted(failed, key=lambda dead_id: (failed[dead_id], dead_id))
     return (*known, *(dead_id for dead_id in wanted if dead_id not in failed))
@@ -169,7 +170,7 @@ def _page_of_ids(connection: Connection, ids: Sequence[str], after: str, cutoff:
     wanted = ids[start : start + limit]
     found: dict[str, AnyRow] = {}
     for chunk in chunks(wanted):
-        query = select(_row.id, _row.last_failed_at, *GROUPED).where(_row.id.in_(chunk))
+        query = select(_row.id, _row.last_failed_at, *GROUPED).where(among(connection, _row.id, chunk))
         found.update({row.id: row for row in connection.execute(query)})
     records = [_listed(dead_id, found.get(dead_id), cutoff) for dead_id in wanted]
     end = start + len(wanted)
@@ -186,7 +187,7 @@ def _conditions(connection: Connection, selector: Selector, cutoff: datetime) ->
     """What finds the records, in as many questions as the parameters of a statement need."""
     in_time = _row.last_failed_at <= cutoff
     if selector.ids:
-        yield from (and_(_row.id.in_(chunk), in_time) for chunk in chunks(selector.ids))
+        yield from (and_(among(connection, _row.id, chunk), in_time) for chunk in chunks(selector.ids))
     elif selector.all:
         yield and_(true(), in_time)
     else:

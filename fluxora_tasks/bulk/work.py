@@ -31,7 +31,7 @@ from fluxora_tasks.ledger.models import (
     table_of,
 )
 from fluxora_tasks.ledger.records import Claim
-from fluxora_tasks.ledger.statements import insert_all
+from fluxora_tasks.ledger.statements import among, insert_all
 
 #: Records listed, marked, or looked at in one transaction.
 LISTED: Final = 1000
@@ -302,7 +302,7 @@ def _next_ids(connection: Connection, operation_id: str, limit: int) -> list[str
 
 def _sift(connection: Connection, operation: Operation, ids: Sequence[str]) -> Verdicts:
     """Lock the records, and skip those that this operation may not take as they stand now."""
-    query = select(_letter.id, _letter.status, _letter.queue).where(_letter.id.in_(ids))
+    query = select(_letter.id, _letter.status, _letter.queue).where(among(connection, _letter.id, ids))
     rows = {row.id: row for row in connection.execute(query.order_by(_letter.id).with_for_update())}
     takes_quarantined = selection.takes_quarantined(operation.selector)
     verdicts = Verdicts()

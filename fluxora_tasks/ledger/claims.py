@@ -37,7 +37,7 @@ from fluxora_tasks.ledger.standing import (
     released,
     restored,
 )
-from fluxora_tasks.ledger.statements import insert_all, update_seen
+from fluxora_tasks.ledger.statements import among, insert_all, update_seen
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -166,10 +166,9 @@ def lose(connection: Connection, dead_id: str, replay_no: int, by: Requester, *,
 def mark_issued(connection: Connection, item_ids: Sequence[str], *, now: datetime) -> None:
     """Note that the broker has the messages; one that was answered meanwhile stays as it is."""
     if item_ids:
-        lock_items(connection, _item.id.in_(item_ids))
-        connection.execute(
-            update(_item).where(_item.id.in_(item_ids), _item.state == "claimed").values(state="issued", issued_at=now)
-        )
+        wanted = among(connection, _item.id, item_ids)
+        lock_items(connection, wanted)
+        connection.execute(update(_item).where(wanted, _item.state == "claimed").values(state="issued", issued_at=now))
 
 
 def release(connection: Connection, item_id: str, error: str, *, now: datetime) -> str | None:
@@ -204,7 +203,7 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
     query = select(_item.dead_letter_id).where(*is_stuck).order_by(_item.tried_at).limit(limit)
     rows = _locked(connection, list(connection.execute(query).scalars()), *_VERSIONED, *_MESSAGE)
     # asked again, now that nobody else can change them
-    stuck = connection.execute(select(_item).where(*is_stuck, _item.dead_letter_id.in_(rows))).all()
+    stuck = connection.execute(select(_item).where(*is_stuck, among(connection, _item.dead_letter_id, rows))).all()
     for item in stuck:
         if item.tries >= MOST_TRIES:
             release(connection, item.id, f"publish failed {MOST_TRIES} times", now=now)
@@ -264,7 +263,7 @@ class _System:
 def _locked(connection: Connection, ids: Sequence[str], *columns: Any) -> dict[str, AnyRow]:
     if not ids:
         return {}
-    query = select(*columns).where(_row.id.in_(ids)).order_by(_row.id).with_for_update()
+    query = select(*columns).where(among(connection, _row.id, ids)).order_by(_row.id).with_for_update()
     return {row.id: row for row in connection.execute(query)}
 
 
@@ -273,7 +272,7 @@ def _holders(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     if not ids:
         return {}
     query = select(_item.dead_letter_id, _item.actor, _item.claimed_at).where(
-        _item.dead_letter_id.in_(ids), _item.active
+        among(connection, _item.dead_letter_id, ids), _item.active
     )
     return {
         row.dead_letter_id: f"already replaying by {row.actor} since {_time(row.claimed_at)}"
@@ -291,7 +290,7 @@ def _last_task_ids(connection: Connection, ids: Sequence[str]) -> dict[str, str]
         return {}
     query = (
         select(_item.dead_letter_id, _item.task_id)
-        .where(_item.dead_letter_id.in_(ids), _item.task_id.is_not(None))
+        .where(among(connection, _item.dead_letter_id, ids), _item.task_id.is_not(None))
         .order_by(_item.replay_no)
     )
     return {row.dead_letter_id: row.task_id for row in connection.execute(query)}

@@ -16,7 +16,7 @@ from fluxora_tasks.deadletter.envelope import Confirmation
 from fluxora_tasks.ledger.fold import News
 from fluxora_tasks.ledger.models import DeadLetterRow, EarlySuccessRow, table_of
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, storable
-from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.statements import among, insert_new
 
 #: How long one is remembered: longer than a worker holds a dead letter that it cannot publish.
 KEPT: Final = timedelta(days=1)
@@ -45,7 +45,7 @@ def recall(connection: Connection, news: Mapping[str, News]) -> None:
     """Add what is remembered to the news of messages that failed."""
     failed = [dead_id for dead_id, item in news.items() if item.entries]
     if failed:
-        for note in _found(connection, _row.dead_letter_id.in_(failed)):
+        for note in _found(connection, among(connection, _row.dead_letter_id, failed)):
             news[note.dead_id].successes.append(note)
 
 

@@ -30,7 +30,7 @@ from fluxora_tasks.ledger.rows import (
 )
 from fluxora_tasks.ledger.search import read_cursor, write_cursor
 from fluxora_tasks.ledger.standing import Status
-from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.statements import among, insert_new
 from fluxora_tasks.ledger.trail import write
 
 #: A failure whose worker's clock is this far behind still counts as one after the group was resolved.
@@ -109,7 +109,7 @@ def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
     if not wanted:
         return {}
     columns = (_row.id, _row.state, _row.state_at)
-    query = select(*columns).where(_row.id.in_(wanted)).order_by(_row.id).with_for_update()
+    query = select(*columns).where(among(connection, _row.id, wanted)).order_by(_row.id).with_for_update()
     return {found.id: found for found in connection.execute(query)}
 
 

@@ -30,7 +30,7 @@ from fluxora_tasks.ledger.models import (
 from fluxora_tasks.ledger.retelling import retell
 from fluxora_tasks.ledger.rows import Entry, attempt_columns
 from fluxora_tasks.ledger.standing import Standing, Status
-from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.statements import among, insert_new
 from fluxora_tasks.ledger.views import view_columns
 
 #: Failures per record whose texts are kept: the first, the last.
@@ -183,7 +183,7 @@ def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
     counted = (_row.failures, _row.attempts, _row.first_failed_at, _row.last_failed_at)
     query = (
         select(_row.id, _row.version, _row.kept_key, *counted, *STANDING)
-        .where(_row.id.in_(wanted))
+        .where(among(connection, _row.id, wanted))
         .order_by(_row.id)
         .with_for_update()
     )
@@ -231,7 +231,7 @@ def _end_replays(connection: Connection, notes: Sequence[Note], now: datetime) -
     put_off = [note for note in notes if isinstance(note, Progress)]
     touched = {note.dead_id for note in notes if note.replay_no}
     if touched:
-        lock_items(connection, ReplayItemRow.dead_letter_id.in_(touched))
+        lock_items(connection, among(connection, ReplayItemRow.dead_letter_id, touched))
     _put_off(connection, put_off)
     _end(connection, ended[DeadLetter] - ended[Confirmation], "failed", now)
     _end(connection, ended[Confirmation], "succeeded", now)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from fluxora_tasks.ledger.models import DeadLetterRow, DeadLetterViewRow, table_of
 from fluxora_tasks.ledger.rows import Entry
-from fluxora_tasks.ledger.statements import insert_new
+from fluxora_tasks.ledger.statements import among, insert_new
 from fluxora_tasks.ledger.views import read_view, view_columns
 
 
@@ -20,7 +20,7 @@ def retell(connection: Connection, kept: Mapping[str, Entry | None]) -> None:
     """
     record, row = DeadLetterRow, DeadLetterViewRow
     columns = (record.id, record.message, record.exception_type, record.task, record.task_id, row.view)
-    joined = select(*columns).outerjoin(row, row.dead_letter_id == record.id).where(record.id.in_(list(kept)))
+    joined = select(*columns).outerjoin(row, row.dead_letter_id == record.id).where(among(connection, record.id, kept))
     told = []
     for found in connection.execute(joined):
         entry = kept[found.id]

@@ -19,6 +19,7 @@ from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, GroupRow, Tombsto
 from fluxora_tasks.ledger.records import Group, Letter, LetterPage
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
+from fluxora_tasks.ledger.statements import among
 
 #: Ids per statement; well below the number of bound parameters any database takes.
 CHUNK: Final = 500
@@ -156,5 +157,5 @@ def _present(connection: Connection, column: Any, values: Iterable[str]) -> set[
     wanted = list(dict.fromkeys(values))
     found: set[str] = set()
     for chunk in chunks(wanted):
-        found.update(connection.execute(select(column).where(column.in_(chunk))).scalars())
+        found.update(connection.execute(select(column).where(among(connection, column, chunk))).scalars())
     return found
