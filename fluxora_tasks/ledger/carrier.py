@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import AMQPError, MessageNacked
 
 from fluxora_tasks.deadletter.confirming import Confirms
 from fluxora_tasks.deadletter.envelope import Payload
@@ -106,7 +106,10 @@ class ConfirmedCarrier:
         channel.events["basic_return"].add(self._on_return)
 
     def carry(self, parcels: Sequence[Parcel]) -> Sequence[Carried]:
-        """One that cannot be written spends the channel; those before it are still awaited."""
+        """One that cannot be written spends the channel; those before it are still awaited.
+
+        What the broker says while more is sent is about those before: the message at hand was not touched.
+        """
         self._returned.clear()
         tags: list[tuple[int, Parcel]] = []
         error: Exception | None = None
@@ -118,9 +121,10 @@ class ConfirmedCarrier:
                 error, self.is_spent = exc, True
                 break
             tags.append((self._confirms.expect(), parcel))
-        late = error if isinstance(error, self._broken) else self._await()
+        is_of_others = bool(tags) and isinstance(error, (*self._broken, AMQPError))
+        late = error if is_of_others else self._await()
         carried = [self._carried(tag, parcel, late) for tag, parcel in tags]
-        if error is not None:
+        if error is not None and not is_of_others:
             # half of it may have been written, but without its end no broker takes a message
             carried.append(Carried(error))
         return carried
