@@ -31,7 +31,7 @@ from fluxora_tasks.bulk.operation import (
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.errors import ConfigurationError, ConflictError, RefusedError, UnknownOperation
-from fluxora_tasks.ledger import lease
+from fluxora_tasks.ledger import aliases, lease
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import OperationItemRow, OperationRow
@@ -75,10 +75,11 @@ class Operations:
             ConfigurationError: the filter cannot be understood.
         """
         now = self._clock.now()
-        if selector.filter:
-            # an age means the same records from now on
-            selector = replace(selector, filter=str(frozen(parse(selector.filter), now)))
         with reading(self._engine) as connection:
+            if selector.filter:
+                # an age, and a group that others were merged into, mean the same records from now on
+                meant = aliases.expanded(connection, frozen(parse(selector.filter), now))
+                selector = replace(selector, filter=str(meant))
             if selector.ids:
                 selector = replace(selector, ids=selection.oldest_first(connection, selector.ids))
             plan = _counted(connection, kind, selector, pace, now, holds)

@@ -83,7 +83,8 @@ def event_of(audit: Columns) -> Columns:
         return event_columns(audit["at"], f"message.{name}", audit["dead_letter_id"], **changed, **told)
     family, _, name = audit["event"].partition("_")
     subject: str = audit["group_id"] if family == "group" else audit["operation_id"]
-    return event_columns(audit["at"], f"{family}.{name}", subject, **changed)
+    head = {"head": audit["detail"]} if name in ("merged", "unmerged") else {}
+    return event_columns(audit["at"], f"{family}.{name}", subject, **changed, **head)
 
 
 def _message_event(audit: Columns) -> str:

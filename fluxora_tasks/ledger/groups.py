@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, func, select, true, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, func, select, true, tuple_, update
 
+from fluxora_tasks.ledger import aliases
 from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
 from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
 from fluxora_tasks.ledger.rows import (
-    ID_LENGTH,
     MESSAGE_LENGTH,
     NAME_LENGTH,
     Entry,
@@ -38,6 +38,9 @@ CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
 _row = GroupRow
 _COUNTED: Final = tuple(status.value.lower() for status in Status)
+
+#: What a group shows of its newest failure.
+FOLLOWING: Final = ("last_failed_at", "kind", "task", "exception_type", "message")
 
 #: Where a record is counted; ``None``: nowhere.
 Place = tuple[str | None, Status] | None
@@ -87,40 +90,59 @@ class Changes:
 def apply(connection: Connection, changes: Changes, now: datetime) -> None:
     """Write the changes, make groups that are new, and note those that failed again after they were resolved."""
     news = {group_id: changes.groups[group_id] for group_id in sorted(changes.groups)}
-    if not news:
-        return
-    known = _locked(connection, news)
-    made = _make(connection, {key: item for key, item in news.items() if key not in known}, now)
-    # somebody else made them meanwhile
-    known |= _locked(connection, [key for key in news if key not in known and key not in made])
-    _count(connection, {key: item for key, item in news.items() if key in known or key in made})
-    regressed = [key for key, item in news.items() if key in known and _has_regressed(known[key], item)]
-    _regress(connection, regressed, now)
+    failing = {key: item for key, item in news.items() if item.newest is not None}
+    heads = _made_known(connection, failing, now) if failing else {}
+    # in one order, and nothing is made after it: two of these never wait for each other
+    rows = locked(connection, {*news, *heads.values()})
+    _count(connection, {key: item for key, item in news.items() if key in rows})
+    newest = _newest_of_each(failing, heads)
+    followers = {head for key, head in heads.items() if head != key}
+    _follow(connection, {head: entry for head, entry in newest.items() if head in followers})
+    regressed = [head for head, entry in newest.items() if failed_since(rows[head], entry.letter.failed_at)]
+    regress(connection, regressed, now)
 
 
-def _has_regressed(row: AnyRow, news: GroupNews) -> bool:
-    if row.state != "resolved" or news.newest is None:
-        return False
-    return bool(news.newest.letter.failed_at > row.state_at - CLOCKS_DIFFER)
+def _made_known(connection: Connection, news: Mapping[str, GroupNews], now: datetime) -> dict[str, str]:
+    """Who each of these groups stands under, once those that are new are made; it stays so in this transaction."""
+    aliases.hold(connection)
+    heads = aliases.known(connection, news)
+    _make(connection, {key: item for key, item in news.items() if key not in heads}, now)
+    return {key: heads.get(key, key) for key in news}
 
 
-def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
+def _newest_of_each(failing: Mapping[str, GroupNews], heads: Mapping[str, str]) -> dict[str, Entry]:
+    """The newest failure of each group; that of an alias is its head's."""
+    newest: dict[str, Entry] = {}
+    for key, item in failing.items():
+        head, entry = heads[key], item.newest
+        assert entry is not None
+        if head not in newest or newest[head].letter.failed_at <= entry.letter.failed_at:
+            newest[head] = entry
+    return newest
+
+
+def failed_since(row: AnyRow, failed_at: datetime) -> bool:
+    """Whether a failure came after its group was resolved."""
+    return bool(row.state == "resolved" and failed_at > row.state_at - CLOCKS_DIFFER)
+
+
+def locked(connection: Connection, ids: Iterable[str]) -> dict[str, AnyRow]:
+    """The rows of groups, locked in the order of their ids until the transaction ends."""
     wanted = list(ids)
     if not wanted:
         return {}
-    columns = (_row.id, _row.state, _row.state_at)
+    columns = (_row.id, _row.state, _row.state_at, _row.last_failed_at, _row.merged_into)
     query = select(*columns).where(among(connection, _row.id, wanted)).order_by(_row.id).with_for_update()
     return {found.id: found for found in connection.execute(query)}
 
 
-def _make(connection: Connection, news: Mapping[str, GroupNews], now: datetime) -> set[str]:
-    rows = [_new_columns(group_id, item, now) for group_id, item in news.items() if item.newest is not None]
+def _make(connection: Connection, news: Mapping[str, GroupNews], now: datetime) -> None:
+    rows = [_new_columns(group_id, item, now) for group_id, item in news.items()]
     made = insert_new(connection, table_of(_row), "id", rows)
     write(
         connection,
         [group_columns(now, row["id"], "new", None, "open") for row in rows if row["id"] in made],
     )
-    return made
 
 
 def _new_columns(group_id: str, news: GroupNews, now: datetime) -> Columns:
@@ -172,6 +194,16 @@ def _count(connection: Connection, news: Mapping[str, GroupNews]) -> None:
         connection.execute(_TELL, told)
 
 
+def _follow(connection: Connection, newest: Mapping[str, Entry]) -> None:
+    """What heads show follows the newest failure of their aliases."""
+    shown = [
+        {"group_id": key, **{f"new_{name}": value for name, value in _shown(newest[key]).items()}}
+        for key in sorted(newest)
+    ]
+    if shown:
+        connection.execute(_SHOW, shown)
+
+
 def _more(name: str) -> Any:
     return getattr(_row, name) + bindparam(f"add_{name}")
 
@@ -184,18 +216,20 @@ def _later(name: str) -> Any:
 
 _first: Final = bindparam("first", type_=_row.first_failed_at.type)
 _MOVE: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _more(name) for name in _COUNTED})
+_SHOW: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _later(name) for name in FOLLOWING})
 _TELL: Final = (
     update(_row)
     .where(_row.id == bindparam("group_id"))
     .values(
         **{name: _more(name) for name in (*_COUNTED, "failures")},
         first_failed_at=case((_first < _row.first_failed_at, _first), else_=_row.first_failed_at),
-        **{name: _later(name) for name in ("last_failed_at", "kind", "task", "exception_type", "message")},
+        **{name: _later(name) for name in FOLLOWING},
     )
 )
 
 
-def _regress(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+def regress(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+    """Note that resolved groups failed again."""
     if not ids:
         return
     connection.execute(
@@ -216,10 +250,13 @@ STATES: Final[Mapping[str, frozenset[str]]] = {
 
 
 def set_state(connection: Connection, ids: Sequence[str], state: str, by: Requester, *, now: datetime) -> list[Verdict]:
-    """Say of groups where they stand; one verdict per id, in the order given."""
-    rows = _locked(connection, ids)
-    verdicts = [_state_verdict(group_id, rows.get(group_id), state) for group_id in ids]
-    changed = [rows[verdict.id] for verdict in verdicts if verdict.outcome == "done"]
+    """Say of groups where they stand; one verdict per id, in the order given. An alias stands for its head."""
+    aliases.hold(connection)
+    heads = aliases.known(connection, ids)
+    rows = locked(connection, heads.values())
+    verdicts = [_state_verdict(group_id, rows.get(heads.get(group_id, group_id)), state) for group_id in ids]
+    done = dict.fromkeys(heads.get(verdict.id, verdict.id) for verdict in verdicts if verdict.outcome == "done")
+    changed = [rows[group_id] for group_id in done]
     if changed:
         said = said_by(by)
         connection.execute(
@@ -240,7 +277,10 @@ def _state_verdict(group_id: str, row: AnyRow | None, state: str) -> Verdict:
     return Verdict(group_id, "done", state, f"was {row.state}")
 
 
-_GROUP: Final = tuple(getattr(_row, name) for name in Group.__slots__)
+_GROUP: Final = tuple(getattr(_row, name) for name in Group.__slots__ if name != "merged")
+
+#: What a group adds up over its aliases.
+_SUMMED: Final = (*_COUNTED, "failures")
 
 
 def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: str | None) -> GroupPage:
@@ -249,23 +289,33 @@ def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: s
     Raises:
         ConfigurationError: the cursor is none of ours.
     """
-    condition = _row.state.in_(states) if states else true()
+    condition = and_(_row.merged_into.is_(None), _row.state.in_(states) if states else true())
     query = select(*_GROUP).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
     if cursor is not None:
         query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
-    found = [_group_of(row) for row in connection.execute(query.limit(limit + 1))]
+    found = _groups_of(connection, connection.execute(query.limit(limit + 1)).all())
     total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
     following = write_cursor(found[limit - 1]) if len(found) > limit else None
     return GroupPage(found[:limit], total, following)
 
 
 def starting_with(connection: Connection, prefix: str) -> list[Group]:
-    """The group of this id, or at most two whose ids begin so."""
-    start = storable(prefix, ID_LENGTH)
-    query = select(*_GROUP).where(_row.id.startswith(start, autoescape=True)).order_by(_row.id).limit(2)
-    return [_group_of(row) for row in connection.execute(query)]
+    """The group of this id, or at most two whose ids begin so; an alias leads to its head."""
+    ids = aliases.ids_starting_with(connection, prefix, limit=2, of_heads=True)
+    query = select(*_GROUP).where(_row.id.in_(ids)).order_by(_row.id)
+    return _groups_of(connection, connection.execute(query).all())
 
 
-def _group_of(row: AnyRow) -> Group:
-    columns = dict(row._mapping)
-    return Group(**{**columns, "parts": [str(part) for part in json.loads(row.parts)]})
+def _groups_of(connection: Connection, rows: Sequence[AnyRow]) -> list[Group]:
+    """Groups with what their aliases count."""
+    columns = [getattr(_row, name) for name in (*_SUMMED, "first_failed_at")]
+    merged = aliases.members(connection, [row.id for row in rows], *columns)
+    return [_group_of(row, merged.get(row.id, [])) for row in rows]
+
+
+def _group_of(row: AnyRow, merged: Sequence[AnyRow]) -> Group:
+    whole = (row, *merged)
+    columns = dict(row._mapping) | {name: sum(getattr(one, name) for one in whole) for name in _SUMMED}
+    columns["first_failed_at"] = min(one.first_failed_at for one in whole)
+    parts = [str(part) for part in json.loads(row.parts)]
+    return Group(**{**columns, "parts": parts, "merged": [one.id for one in merged]})

@@ -1,9 +1,9 @@
 """Events for other programs, as rows (pure): written in the transaction of the change they tell of.
 
 Names: message.dead · replaying · resolved · failed_again · reopened · discarded · restored · quarantined · released ·
-purged · unconfirmed · lost; group.new · regressed · acknowledged · ignored · resolved · reopened; operation.planned ·
-running · paused · completed · cancelled · aborted; retention.purge_soon. They carry ids, names, statuses and numbers,
-and no text of a message.
+purged · unconfirmed · lost; group.new · regressed · acknowledged · ignored · resolved · reopened · merged · unmerged;
+operation.planned · running · paused · completed · cancelled · aborted; retention.purge_soon. They carry ids, names,
+statuses and numbers, and no text of a message.
 """
 
 from __future__ import annotations

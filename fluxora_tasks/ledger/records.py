@@ -188,6 +188,7 @@ class Group:
         failures: How often it failed, records that are purged included.
         pending: Records of it that are PENDING; likewise the four after it.
         regressions: How often it failed again after somebody resolved it.
+        merged: Ids of the groups that were merged into it; what it counts, it counts of them, too.
         step: Which step of the rules decided, and ``parts`` what was compared.
         actor: Who said last where it stands, and why.
     """
@@ -213,6 +214,7 @@ class Group:
     step: str
     fingerprint_version: int
     parts: Sequence[str]
+    merged: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.envelope import DeadLetter, Note, Payload, content_type_of, encode
 from fluxora_tasks.errors import LedgerUnavailable
-from fluxora_tasks.ledger import auditing, claims, early, groups, parking, search, stories
+from fluxora_tasks.ledger import aliases, auditing, claims, early, groups, merging, parking, search, stories
 from fluxora_tasks.ledger.auditing import TrailQuery
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import EVERYTHING, Filter, frozen
@@ -162,12 +162,14 @@ class Ledger:
             ConfigurationError: the cursor is none of ours.
         """
         with reading(self._engine) as connection:
-            return search.page(connection, frozen(wanted, self._clock.now()), limit=limit, cursor=cursor)
+            meant = aliases.expanded(connection, frozen(wanted, self._clock.now()))
+            return search.page(connection, meant, limit=limit, cursor=cursor)
 
     def select(self, wanted: Filter, *, limit: int, status: Status = Status.PENDING) -> list[str]:
         """Ids an action may take, oldest first; without a ``status`` term only those of ``status``."""
         with reading(self._engine) as connection:
-            return search.ids_matching(connection, frozen(wanted, self._clock.now()), limit=limit, status=status)
+            meant = aliases.expanded(connection, frozen(wanted, self._clock.now()))
+            return search.ids_matching(connection, meant, limit=limit, status=status)
 
     def story(self, dead_id: str) -> Story | None:
         """One record, whole."""
@@ -209,9 +211,14 @@ class Ledger:
             return groups.page(connection, states, limit=limit, cursor=cursor)
 
     def groups_starting_with(self, prefix: str) -> list[Group]:
-        """The group of this id, or at most two whose ids begin so."""
+        """The group of this id, or at most two whose ids begin so; an alias leads to its head."""
         with reading(self._engine) as connection:
             return groups.starting_with(connection, prefix)
+
+    def group_ids_starting_with(self, prefix: str) -> list[str]:
+        """The id itself, also of an alias, or at most two that begin so."""
+        with reading(self._engine) as connection:
+            return aliases.ids_starting_with(connection, prefix, limit=2, of_heads=False)
 
     def trail(self, query: TrailQuery, *, before: int | None = None, limit: int = 50) -> Sequence[TrailEntry]:
         """Entries of the audit, newest first, older than entry ``before``."""
@@ -282,6 +289,20 @@ class Ledger:
         """Say of groups that they are acknowledged, ignored, resolved or open again."""
         with writing(self._engine) as connection:
             return groups.set_state(connection, ids, state, by, now=self._clock.now())
+
+    def merge_groups(self, ids: Sequence[str], into: str, by: Requester) -> list[Verdict]:
+        """Say that groups are one with another, which shows and counts their failures from now on.
+
+        Raises:
+            ConflictError: the other one is gone, or was merged itself meanwhile.
+        """
+        with writing(self._engine) as connection:
+            return merging.merge(connection, ids, into, by, now=self._clock.now())
+
+    def unmerge_groups(self, ids: Sequence[str], by: Requester) -> list[Verdict]:
+        """Take that back."""
+        with writing(self._engine) as connection:
+            return merging.unmerge(connection, ids, by, now=self._clock.now())
 
     def flag_unconfirmed(self, *, after: float) -> int:
         """Note replays that nobody has heard of for ``after`` seconds; returns how many are new."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from fluxora_tasks.errors import ConfigurationError, UnknownGroup
 from fluxora_tasks.ledger.groups import STATES
-from fluxora_tasks.ledger.records import Group, GroupPage
+from fluxora_tasks.ledger.records import Group, GroupPage, Verdict
 from fluxora_tasks.ledger.repository import Ledger
 from fluxora_tasks.operations.acting import by_id, check_actor, check_limit, only_one
 from fluxora_tasks.operations.records import ActionResult, Actor
@@ -58,7 +58,42 @@ class Groups:
         check_actor(actor)
 
         def act(known: Sequence[str]) -> Sequence[ActionResult]:
-            verdicts = self._ledger.set_group_state(known, state, actor)
-            return [ActionResult(one.id, one.outcome, one.status, one.detail) for one in verdicts]
+            return _results(self._ledger.set_group_state(known, state, actor))
 
         return by_id(ids, lambda given: self.get(given).id, act)
+
+    def merge(self, ids: Sequence[str], into: str, actor: Actor) -> Sequence[ActionResult]:
+        """Say that groups are one with another, under whose id they show and count from now on; one result per group.
+
+        Raises:
+            ConfigurationError: no reason is given.
+            UnknownGroup, RefusedError: there is no such other group, or several.
+            ConflictError: it was merged itself meanwhile.
+        """
+        check_actor(actor)
+        head = self.get(into).id
+
+        def act(known: Sequence[str]) -> Sequence[ActionResult]:
+            return _results(self._ledger.merge_groups(known, head, actor))
+
+        return by_id(ids, lambda given: self.get(given).id, act)
+
+    def unmerge(self, ids: Sequence[str], actor: Actor) -> Sequence[ActionResult]:
+        """Make merged groups groups of their own again; one result per group.
+
+        Raises:
+            ConfigurationError: no reason is given.
+        """
+        check_actor(actor)
+
+        def act(known: Sequence[str]) -> Sequence[ActionResult]:
+            return _results(self._ledger.unmerge_groups(known, actor))
+
+        def whole(given: str) -> str:
+            return only_one(given, self._ledger.group_ids_starting_with, "groups", UnknownGroup)
+
+        return by_id(ids, whole, act)
+
+
+def _results(verdicts: Sequence[Verdict]) -> Sequence[ActionResult]:
+    return [ActionResult(one.id, one.outcome, one.status, one.detail) for one in verdicts]

@@ -65,6 +65,28 @@ _saying("resolve", "resolved", "Say that the cause is mended; a later failure is
 _saying("reopen", "open", "Take it back.")
 
 
+@groups.command("merge", cls=Command, epilog=EXIT_CODES)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--into", required=True, metavar="GROUP", help="The group that they are one with.")
+@acting
+@click.pass_context
+def groups_merge(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Say that groups are one: they show and count under one id, and filters for any of their ids find them all.
+
+    Their dead letters keep what was compared, so that it can be taken back.
+    """
+    run(ctx, "groups:merge", as_json=as_json, **options)
+
+
+@groups.command("unmerge", cls=Command, epilog=EXIT_CODES)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@acting
+@click.pass_context
+def groups_unmerge(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Make merged groups groups of their own again."""
+    run(ctx, "groups:unmerge", as_json=as_json, **options)
+
+
 @groups.command("replay", cls=Command, epilog=EXIT_CODES)
 @click.argument("group_id", metavar="GROUP")
 @pacing

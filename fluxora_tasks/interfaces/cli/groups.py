@@ -62,6 +62,20 @@ def set_state(
     finish(ctx, open_operations(ctx).set_state(ids, state, who), as_json=as_json)
 
 
+def merge(
+    ctx: click.Context, *, ids: tuple[str, ...], into: str, reason: str | None, actor: str | None, as_json: bool
+) -> None:
+    """Say that groups are one with another."""
+    who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
+    finish(ctx, open_operations(ctx).merge(ids, into, who), as_json=as_json)
+
+
+def unmerge(ctx: click.Context, *, ids: tuple[str, ...], reason: str | None, actor: str | None, as_json: bool) -> None:
+    """Take that back."""
+    who = actor_of(ctx, actor=actor, reason=reason, as_json=as_json)
+    finish(ctx, open_operations(ctx).unmerge(ids, who), as_json=as_json)
+
+
 def open_operations(ctx: click.Context) -> Groups:
     """The operations on the groups of this app's ledger."""
     return open_groups(extension(ctx).settings)
@@ -97,4 +111,5 @@ def _fields(group: Group) -> list[tuple[str, str]]:
         ("Records", ", ".join(f"{getattr(group, name)} {name}" for name in statuses if getattr(group, name)) or "none"),
         ("Failures", f"{group.failures}" + (f", {group.regressions} regressions" if group.regressions else "")),
         ("Failed", tables.first_and_last(group)),
+        *([("Merged", ", ".join(group.merged))] if group.merged else []),
     ]

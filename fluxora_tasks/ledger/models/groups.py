@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fluxora_tasks.ledger.models.base import Base, Id, Label, Name
+from fluxora_tasks.ledger.models.base import Base, Id, Label, Name, where
 
 
 class GroupRow(Base):
@@ -18,6 +18,7 @@ class GroupRow(Base):
     ``failures``: how often it failed. ``pending`` … ``discarded``: records whose newest failure is of this group, by
     status; each record is counted in one group.
     ``message``: text of its newest failure, redacted.
+    ``merged_into``: the group it is one with; it goes on counting its own records, and shows in the other one only.
     """
 
     __tablename__ = "dead_groups"
@@ -44,8 +45,10 @@ class GroupRow(Base):
     reason: Mapped[str]
     message: Mapped[str]
     parts: Mapped[str]
+    merged_into: Mapped[str | None] = mapped_column(Id)
 
     __table_args__ = (
         Index(None, "last_failed_at", "id"),
         Index(None, "state", "last_failed_at", "id"),
+        Index("ix_dead_groups_merged", "merged_into", **where("merged_into IS NOT NULL")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -73,9 +74,34 @@ def test_what_is_said_of_a_group(environment: dict[str, str], ledger: Ledger) ->
     assert say("resolve", "ffffffffffffffff", "--reason", "x")[1]["outcome"] == "unknown"
 
 
+def test_groups_that_are_one(environment: dict[str, str], ledger: Ledger) -> None:
+    """They show under one id, to which the old one leads; and it can be taken back."""
+
+    def groups(*words: str) -> tuple[int, dict[str, Any]]:
+        ended = run("fluxora", "groups", *words, "--json", environment=environment)
+        return ended.code, ended.document()
+
+    reason = ("--reason", "one cause", "--actor", "ann")
+    code, said = groups("merge", STORE.group_id[:6], "--into", PARSE.group_id[:6], *reason)
+    assert (code, said["items"][0]["outcome"]) == (0, "done")
+
+    assert [(item["id"], item["pending"]) for item in groups("list")[1]["items"]] == [(PARSE.group_id, 3)]
+    assert groups("show", STORE.group_id)[1]["merged"] == [STORE.group_id]
+    page = run("fluxora", "dead", "list", "--filter", f"group:{STORE.group_id}", "--json", environment=environment)
+    assert page.document()["total"] == 3
+    assert groups("merge", STORE.group_id, "--into", PARSE.group_id, *reason)[0] == 4
+    assert STORE.group_id in run("fluxora", "groups", "show", PARSE.group_id, environment=environment).out
+
+    assert groups("unmerge", STORE.group_id[:6], *reason)[0] == 0
+    assert groups("list")[1]["total"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (("merge", "ffffffff", "--reason", "x"), 2, "--into"),
+        (("merge", PARSE.group_id, "--into", "ffffffff", "--reason", "x"), 4, "no group has the id 'ffffffff'"),
+        (("unmerge", "ffffffff"), 2, "--reason TEXT is required"),
         (("show", "ffffffff"), 4, "no group has the id 'ffffffff'"),
         (("show", "ff"), 4, "too short"),
         (("list", "--state", "closed"), 2, "states are open, acknowledged"),
