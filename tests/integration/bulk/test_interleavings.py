@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -20,7 +20,7 @@ from fluxora_tasks.ledger.records import Claim
 from fluxora_tasks.operations.records import Actor
 from tests.integration.bulk.bench import ADA, Bench
 from tests.integration.bulk.test_plans import STEPS
-from tests.integration.ledger.reading import counted, recounted, rows
+from tests.integration.ledger.reading import rows
 
 pytestmark = pytest.mark.integration
 
@@ -48,8 +48,8 @@ class Crowd:
         self.ids: list[str] = []
         self.claims: list[Claim] = []
         self.steps: list[Callable[[], object]] = [
-            *(self.issue, self.issue, self.answer, self.answer, self.answer, self.repeat, self.refuse, self.silence),
-            *(self.decide, self.lose, self.hand_over, self.change, self.forget),
+            *(self.issue, self.issue, self.answer, self.answer, self.answer, self.repeat, self.refuse),
+            *(self.silence, self.silence, self.decide, self.lose, self.hand_over, self.change, self.forget),
             *(self.work("list_more"), self.work("list_more"), self.work("act"), self.work("learn"), self.work("learn")),
             *(self.work("skip_rest"), self.work("end")),
         ]
@@ -112,7 +112,7 @@ class Crowd:
         decision([self.dead_id], EVE)
 
     def lose(self) -> None:
-        if self.claims and self.chance.random() < 0.3:
+        if self.claims:
             one = self.chance.choice(self.claims)
             self.bench.ledger.lose(one.dead_id, one.replay_no, EVE)
 
@@ -123,13 +123,13 @@ class Crowd:
 
     def change(self) -> None:
         step = self.chance.choice(["pause", "resume", "resume", "hold", "go on", "go on", "cancel", "abort"])
-        if step not in ("cancel", "abort") or self.chance.random() < 0.2:
+        if step not in ("cancel", "abort") or self.chance.random() < 0.4:
             with suppress(ConflictError):
                 STEPS[step](self.bench, self.id)
 
     def forget(self) -> None:
         """Retention drops a record."""
-        if self.chance.random() < 0.2:
+        if self.chance.random() < 0.1:
             with writing(self.bench.engine) as connection:
                 connection.execute(delete(DeadLetterRow).where(DeadLetterRow.id == self.dead_id))
 
@@ -154,16 +154,15 @@ class Crowd:
 
 
 @pytest.fixture(autouse=True)
-def _by_threes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _by_threes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items are made of three records at a time, and some are acted upon at a time."""
     monkeypatch.setattr(work, "LISTED", 3)
     monkeypatch.setattr(work, "CHUNK", 4)
-    yield
 
 
 def test_what_is_kept_stays_true(bench: Bench) -> None:
     """After each step the counters are those of the items; in the end each item says what became of its replay."""
-    for seed in range(14):
+    for seed in range(10):
         crowd = Crowd(bench, seed)
         crowd.begin()
         for _ in range(60):
@@ -173,8 +172,6 @@ def test_what_is_kept_stays_true(bench: Bench) -> None:
         crowd.finish()
         for id in crowd.ids:
             _is_consistent(bench, id, seed)
-    # a record that is deleted takes no count with it here: retention does that itself
-    assert counted(bench.engine)[1].keys() == recounted(bench.engine)[1].keys()
 
 
 def _is_consistent(bench: Bench, id: str, seed: int) -> None:
@@ -194,13 +191,8 @@ def _is_consistent(bench: Bench, id: str, seed: int) -> None:
             if (item["outcome"], replay["state"]) == ("failed_again", "succeeded"):
                 assert item["changed_at"] <= replay["ended_at"], (seed, item, replay)
         else:
-            assert item["outcome"] in ("skipped", "done") or item["detail"] == "the record is gone" or _was_gone(
-                bench, item["dead_letter_id"]
-            ), (seed, item)
+            is_gone = rows(bench.engine, DeadLetterRow, id=item["dead_letter_id"]) == []
+            assert item["outcome"] in ("skipped", "done") or is_gone, (seed, item)
     states = [after for _, _, after in bench.trail(id)]
     assert [before for _, before, _ in bench.trail(id)[1:]] == states[:-1]
     assert bench.events(id) == [f"operation.{state}" for state in states]
-
-
-def _was_gone(bench: Bench, dead_id: str) -> bool:
-    return rows(bench.engine, DeadLetterRow, id=dead_id) == []
