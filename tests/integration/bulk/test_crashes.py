@@ -48,7 +48,7 @@ def crashing(engine: Engine, at: int) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("kind", [Kind.REPLAY, Kind.DISCARD])
 def test_another_one_goes_on(bench: Bench, kind: Kind) -> None:
-    """At every statement and commit (every other on PostgreSQL): nothing is taken twice, and the counters stay those of the items."""
+    """At every statement and commit, or every other: nothing is taken twice, the counters stay those of the items."""
     at, reached, every = 0, True, 1 if bench.engine.dialect.name == "sqlite" else 2
     while reached:
         at += every

@@ -19,8 +19,8 @@ from fluxora_tasks.ledger.models import ReplayItemRow
 from fluxora_tasks.ledger.replay import Replayer
 from fluxora_tasks.ledger.repository import Ledger
 from tests.integration.bulk.bench import ADA, Bench
+from tests.integration.bulk.shop import Around
 from tests.integration.bulk.test_crashes import Crash, crashing
-from tests.integration.bulk.test_executor import Around
 from tests.integration.ledger.brokers import declare, take
 from tests.integration.ledger.conftest import HeldClock
 from tests.integration.ledger.reading import rows
