@@ -29,7 +29,7 @@ from tests.letters import success
 pytestmark = pytest.mark.integration
 
 #: Records of each operation, and steps in which it is over.
-RECORDS = 3
+RECORDS = 2
 MOST = 50
 
 
@@ -83,7 +83,7 @@ def test_the_next_one_goes_on(yard: Yard) -> None:
     while reached:
         at += 2
         notes = bench.record(RECORDS, name=f"x{at}-", task=f"demand.{at}")
-        planned = bench.plan(selector=Selector(filter=f"task:demand.{at}"), pace=Pace(rate=1000, canary=2))
+        planned = bench.plan(selector=Selector(filter=f"task:demand.{at}"), pace=Pace(rate=1000, canary=1))
         id = bench.operations.start(planned.id, ADA).id
 
         reached = _dies(yard, id, at)

@@ -102,6 +102,28 @@ def test_too_many_failures_of_different_causes(shop: Shop) -> None:
     assert outcomes["failed_again", "new"] == operation.failed == operation.issued - operation.succeeded
 
 
+def test_outcomes_after_the_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operation had ended without them; they are learned all the same, and it stays ended."""
+    monkeypatch.setattr(executors, "_LATE", 0.0)
+    shop.bench.record(3)
+    id = shop.bench.start(pace=AT_ONCE)
+    while len(shop.taken) < 3:
+        shop.step(silent)
+    shop.bench.clock.advance(1000)
+    shop.bench.ledger.flag_unconfirmed(after=900)
+    ended = shop.until_over(id, silent)
+    assert (ended.state, ended.unconfirmed) == (State.COMPLETED, 3)
+
+    for message in shop.taken[:2]:
+        shop.answer(message.headers, failed=False)
+    shop.answer(shop.taken[2].headers, failed=True)
+    shop.step(silent)
+
+    assert shop.bench.outcomes(id) == {("succeeded", ""): 2, ("failed_again", "same"): 1}
+    assert shop.bench.counters(id) == shop.bench.recount(id)
+    assert shop.bench.operations.get(id).ended_at == ended.ended_at
+
+
 # ------------------------------------------------------------------------------------- operator and ledger
 
 

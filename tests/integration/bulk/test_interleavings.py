@@ -162,7 +162,7 @@ def _by_threes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_kept_stays_true(bench: Bench) -> None:
     """After each step the counters are those of the items; in the end each item says what became of its replay."""
-    for seed in range(10):
+    for seed in range(12 if bench.engine.dialect.name == "sqlite" else 5):
         crowd = Crowd(bench, seed)
         crowd.begin()
         for _ in range(60):
