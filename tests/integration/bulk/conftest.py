@@ -7,17 +7,41 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from fluxora_tasks.bulk.executor import Executor
 from fluxora_tasks.ledger.database import open_engine, upgrade
+from fluxora_tasks.ledger.models import Base
 from fluxora_tasks.ledger.repository import Ledger
 from tests.integration.bulk.bench import Bench
 from tests.integration.bulk.shop import Around, Shop
 from tests.integration.ledger.brokers import declare
 from tests.integration.ledger.conftest import HeldClock, broker_url, clock, engine, ledger, ledger_url
+from tests.servers import PostgresServer
 
 __all__ = ["broker_url", "clock", "engine", "ledger", "ledger_url"]
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a database with the ledger's schema, for the run."""
+    name = postgres.create_database()
+    engine = open_engine(postgres.url(name))
+    upgrade(engine)
+    engine.dispose()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database_url(migrated_url: str) -> str:
+    """The same, emptied: to make the schema anew takes longer than most of these tests."""
+    engine = open_engine(migrated_url)
+    names = ", ".join(f'"{name}"' for name in Base.metadata.tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    engine.dispose()
+    return migrated_url
 
 
 @pytest.fixture
