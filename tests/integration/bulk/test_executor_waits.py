@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kombu import Connection
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, text, update
 
 from fluxora_tasks.bulk import executor as executors
 from fluxora_tasks.bulk.executor import Executor
@@ -19,6 +19,8 @@ from fluxora_tasks.bulk.work import Work
 from fluxora_tasks.deadletter.identity import DEAD_ID
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger import replay
+from fluxora_tasks.ledger.database import writing
+from fluxora_tasks.ledger.models import OperationRow
 from fluxora_tasks.ledger.replay import Replayer
 from fluxora_tasks.ledger.repository import Ledger
 from tests.integration.bulk.bench import ADA, Bench, same
@@ -176,6 +178,23 @@ def test_it_waits_for_a_ledger_that_lags(shop: Shop) -> None:
 
     shop.around.behind = 0.0
     assert shop.until_over(id, succeeds).succeeded == 5
+
+
+def test_a_filter_that_this_release_does_not_know(shop: Shop) -> None:
+    """That operation stops and says why; the others go on."""
+    shop.bench.record(3)
+    broken = shop.bench.operations.start(shop.bench.plan(pace=AT_ONCE).id, ADA).id
+    whole = shop.bench.operations.start(shop.bench.plan(pace=AT_ONCE).id, ADA).id
+    with writing(shop.bench.engine) as connection:
+        of_it = OperationRow.id == broken
+        connection.execute(update(OperationRow).where(of_it).values(selector='{"filter":"colour:red"}'))
+
+    assert shop.until_over(whole, succeeds).succeeded == 3
+
+    stopped = shop.until_over(broken, succeeds)
+    assert (stopped.state, stopped.total) == (State.ABORTED, 0)
+    assert stopped.detail.startswith("it cannot go on: ")
+    assert "colour" in stopped.detail
 
 
 # -------------------------------------------------------------------------- executors at work, by their clocks
