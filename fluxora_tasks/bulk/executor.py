@@ -237,6 +237,7 @@ class Executor:
             records=max(operation.planned, operation.total),
             pending=operation.pending,
             in_flight=operation.in_flight,
+            unconfirmed=operation.unconfirmed,
             listed_all=operation.listed_all,
             breaker=breaker,
             away=away,

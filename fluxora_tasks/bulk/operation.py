@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fluxora_tasks.errors import ConfigurationError, ConflictError
+from fluxora_tasks.ledger.rows import ID_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 
 #: Ids an operation may name; seconds for which a plan may be started; share of records by which it may have changed.
@@ -128,6 +129,9 @@ class Selector:
             raise ConfigurationError("an operation takes ids, or a filter, or all; not two of them")
         if len(self.ids) > MOST_IDS:
             raise ConfigurationError(f"{len(self.ids)} ids are too many; {MOST_IDS} at most, or say it as a filter")
+        for id in self.ids:
+            if not id or storable(id, ID_LENGTH) != id:
+                raise ConfigurationError(f"{id[:ID_LENGTH]!r} is no id of a dead letter")
 
     def written(self) -> str:
         """As stored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from fluxora_tasks.bulk.operation import Kind, Outcome
@@ -54,7 +55,7 @@ class Verdicts:
                 self.skip(answer.id, why, answer.detail)
 
 
-def reason_to_skip(kind: Kind, row: Any, *, takes_quarantined: bool) -> tuple[str, str]:
+def reason_to_skip(kind: Kind, row: Any, *, cutoff: datetime, takes_quarantined: bool) -> tuple[str, str]:
     """Why a record cannot be taken as it stands, where the ledger would not say it so; empty: it may be."""
     if row is None:
         return "unknown", ""
@@ -62,6 +63,8 @@ def reason_to_skip(kind: Kind, row: Any, *, takes_quarantined: bool) -> tuple[st
         return "", ""
     if row.status == Status.FAILED and not takes_quarantined:
         return "quarantined", "it was quarantined since it was listed"
+    if row.status in OPEN and row.last_failed_at > cutoff:
+        return "state_changed", "it failed again since the plan"
     if kind is Kind.REPLAY and row.status in OPEN and not row.queue:
         return "no_queue", "nobody knows which queue it came from"
     return "", ""

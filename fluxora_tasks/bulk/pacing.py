@@ -40,6 +40,7 @@ class Facts:
         now: Seconds since 1970.
         records: What the plan counted.
         pending: Items to be sent; ``in_flight``: those sent without an outcome.
+        unconfirmed: Those sent that nobody has heard of for so long that they are not awaited any more.
         listed_all: There will be no more items.
         breaker: What is said of the circuit of the next messages' task, where it lets none pass.
         away: What else is in the way of the next messages: the broker, or a queue without a consumer.
@@ -56,6 +57,7 @@ class Facts:
     breaker: str | None = None
     away: str | None = None
     lag: float | None = None
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,16 @@ def _hold(facts: Facts) -> Hold | None:
         return Hold(
             f"no outcome for {silence / 60:.0f} min of {facts.in_flight} messages; is a worker running?", progress
         )
+    if facts.pending and _is_unheard(facts):
+        return Hold(f"nobody has heard of the canary's {progress.sent} messages; is a worker running?", progress)
     return None
+
+
+def _is_unheard(facts: Facts) -> bool:
+    """Whether the canary has told nothing: none of its messages is awaited any more, and none had an outcome."""
+    progress = facts.progress
+    is_out = progress.is_canary and 0 < facts.pace.canary_of(facts.records) <= progress.sent
+    return is_out and not (progress.succeeded + progress.failed + facts.in_flight) and facts.unconfirmed > 0
 
 
 def _issue(facts: Facts) -> Issue | Wait:

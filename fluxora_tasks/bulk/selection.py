@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 
 from fluxora_tasks.bulk.operation import TAKEN, Count, Kind, Plan, Selector
 from fluxora_tasks.bulk.outcomes import group_of
-from fluxora_tasks.ledger.filters import STORED, Filter, mentions, parse
+from fluxora_tasks.ledger.filters import STORED, Filter, Not, Or, Term, mentions, parse
 from fluxora_tasks.ledger.leading import led_or_not
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow
 from fluxora_tasks.ledger.search import chunks
@@ -160,8 +160,8 @@ def oldest_first(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def takes_quarantined(selector: Selector) -> bool:
-    """Whether FAILED records were named: by their ids, or by a filter on statuses."""
-    return _names_statuses(selector)
+    """Whether FAILED records were named: by their ids, or by a filter on statuses that lets them pass."""
+    return bool(selector.ids) or (_names_statuses(selector) and _may_pass(_filter_of(selector), Status.FAILED))
 
 
 def _page_of_ids(connection: Connection, ids: Sequence[str], after: str, cutoff: datetime, limit: int) -> Page:
@@ -196,6 +196,15 @@ def _conditions(connection: Connection, selector: Selector, cutoff: datetime) ->
 
 def _names_statuses(selector: Selector) -> bool:
     return bool(selector.ids) or mentions(_filter_of(selector), "status")
+
+
+def _may_pass(node: Filter, status: Status, others: bool = True) -> bool:
+    """Whether a filter holds for a status, where its terms on anything else hold, or do not."""
+    if isinstance(node, Term):
+        return node.value == status if node.field == "status" else others
+    if isinstance(node, Not):
+        return not _may_pass(node.part, status, not others)
+    return (any if isinstance(node, Or) else all)(_may_pass(part, status, others) for part in node.parts)
 
 
 def _filter_of(selector: Selector) -> Filter:

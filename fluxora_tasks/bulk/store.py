@@ -37,6 +37,7 @@ from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import OperationItemRow, OperationRow
 from fluxora_tasks.ledger.records import Requester
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
+from fluxora_tasks.ledger.search import read_cursor
 
 #: Lease of the executor.
 EXECUTOR: Final = "bulk-executor"
@@ -191,7 +192,7 @@ class Operations:
         """
         query = select(_row).order_by(_row.planned_at.desc(), _row.id.desc()).limit(limit + 1)
         if cursor is not None:
-            query = query.where(tuple_(_row.planned_at, _row.id) < tuple_(*_read_place(cursor)))
+            query = query.where(tuple_(_row.planned_at, _row.id) < tuple_(*read_cursor(cursor)))
         with reading(self._engine) as connection:
             found = [operation_of(row) for row in connection.execute(query)]
             total = connection.execute(select(func.count()).select_from(_row)).scalar_one()
@@ -230,6 +231,7 @@ class Operations:
         Raises:
             RefusedError: it is too old.
             PlanDrifted: it was made anew.
+            ConflictError: it was changed meanwhile.
         """
         if now > seen.expires_at:
             raise RefusedError(f"the plan {seen.id} is older than {PLAN_VALID / 60:.0f} minutes; make a new one")
@@ -239,11 +241,13 @@ class Operations:
             return
         fresh = {"plan": plan.written(), "planned": plan.total, "expires_at": now + timedelta(seconds=PLAN_VALID)}
         with writing(self._engine) as connection:
-            connection.execute(
+            written = connection.execute(
                 update(_row)
                 .where(_row.id == seen.id, _row.version == seen.version)
                 .values(version=_row.version + 1, **fresh)
             )
+        if written.rowcount != 1:
+            raise ConflictError(f"operation {seen.id} was changed meanwhile; nothing was done, look again")
         raise PlanDrifted(seen.id, seen.planned, plan)
 
 
@@ -300,15 +304,3 @@ def _taken_over(connection: Connection, operation: Operation, now: datetime) -> 
 def _write_place(operation: Operation) -> str:
     place = json.dumps([operation.planned_at.isoformat(), operation.id])
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _read_place(cursor: str) -> tuple[datetime, str]:
-    try:
-        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        moment, operation_id = json.loads(place)
-        parsed = datetime.fromisoformat(moment)
-        if parsed.tzinfo is None or not isinstance(operation_id, str):
-            raise ValueError(cursor)
-    except (ValueError, TypeError) as exc:
-        raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one") from exc
-    return parsed, operation_id

@@ -117,7 +117,10 @@ class Work:
                 cutoff=operation.cutoff_at,
                 limit=LISTED,
             )
-            rows = _item_rows(operation, page.records, self._clock.now())
+            # one that failed anew while others were listed comes again, where the clocks of workers are behind
+            known = _listed_already(connection, operation_id, [record.id for record in page.records])
+            fresh = [record for record in page.records if record.id not in known]
+            rows = _item_rows(operation, fresh, self._clock.now())
             insert_all(connection, table_of(_item), rows)
             skipped = sum(row["outcome"] == Outcome.SKIPPED.value for row in rows)
             total = operation.total + len(rows)
@@ -287,6 +290,11 @@ def _item_rows(operation: Operation, records: Sequence[selection.Listed], now: d
     ]
 
 
+def _listed_already(connection: Connection, operation_id: str, ids: Sequence[str]) -> set[str]:
+    query = select(_item.dead_letter_id).where(_item.operation_id == operation_id)
+    return set(connection.execute(query.where(among(connection, _item.dead_letter_id, ids))).scalars())
+
+
 def _pending(operation_id: str, limit: int) -> Any:
     return (
         select(_item.dead_letter_id)
@@ -302,12 +310,16 @@ def _next_ids(connection: Connection, operation_id: str, limit: int) -> list[str
 
 def _sift(connection: Connection, operation: Operation, ids: Sequence[str]) -> Verdicts:
     """Lock the records, and skip those that this operation may not take as they stand now."""
-    query = select(_letter.id, _letter.status, _letter.queue).where(among(connection, _letter.id, ids))
+    columns = (_letter.id, _letter.status, _letter.queue, _letter.last_failed_at)
+    query = select(*columns).where(among(connection, _letter.id, ids))
     rows = {row.id: row for row in connection.execute(query.order_by(_letter.id).with_for_update())}
-    takes_quarantined = selection.takes_quarantined(operation.selector)
+    rules: dict[str, Any] = {
+        "cutoff": operation.cutoff_at,
+        "takes_quarantined": selection.takes_quarantined(operation.selector),
+    }
     verdicts = Verdicts()
     for dead_id in ids:
-        why, detail = reason_to_skip(operation.kind, rows.get(dead_id), takes_quarantined=takes_quarantined)
+        why, detail = reason_to_skip(operation.kind, rows.get(dead_id), **rules)
         if why:
             verdicts.skip(dead_id, why, detail)
     return verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
@@ -143,9 +143,9 @@ def read_cursor(cursor: str) -> Place:
         parsed = datetime.fromisoformat(moment)
         if parsed.tzinfo is None or storable(dead_id, NAME_LENGTH) != dead_id:
             raise ValueError(cursor)
-    except (ValueError, TypeError) as exc:
+        return parsed.astimezone(UTC), dead_id
+    except (ValueError, TypeError, OverflowError, RecursionError) as exc:
         raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one") from exc
-    return parsed, dead_id
 
 
 def chunks(items: Sequence[str], size: int = CHUNK) -> list[Sequence[str]]:

@@ -87,7 +87,7 @@ class Bench:
 
     def items(self, operation_id: str) -> list[dict[str, Any]]:
         """Rows of an operation."""
-        return [row for row in rows(self.engine, OperationItemRow) if row["operation_id"] == operation_id]
+        return rows(self.engine, OperationItemRow, operation_id=operation_id)
 
     def recount(self, operation_id: str) -> dict[str, int]:
         """The counters of an operation, as its items say."""
@@ -114,7 +114,7 @@ class Bench:
 
     def trail(self, operation_id: str) -> list[tuple[str, str | None, str]]:
         """Changes of an operation's state in the audit: event, from, to."""
-        found = [row for row in rows(self.engine, AuditEventRow) if row["operation_id"] == operation_id]
+        found = rows(self.engine, AuditEventRow, operation_id=operation_id)
         return [
             (row["event"], row["from_status"], row["to_status"])
             for row in found
@@ -123,4 +123,4 @@ class Bench:
 
     def events(self, operation_id: str) -> list[str]:
         """Events told of an operation."""
-        return [row["event"] for row in rows(self.engine, OutboxRow) if row["subject"] == operation_id]
+        return [row["event"] for row in rows(self.engine, OutboxRow, subject=operation_id)]

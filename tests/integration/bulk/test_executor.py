@@ -3,123 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from kombu import Connection
 
 from fluxora_tasks.bulk.executor import Executor
-from fluxora_tasks.bulk.operation import Kind, Operation, Pace, Selector, State
+from fluxora_tasks.bulk.operation import Kind, Pace, Selector, State
 from fluxora_tasks.deadletter.identity import DEAD_ID, REPLAY_NO, REPLAY_OP
 from fluxora_tasks.errors import LedgerUnavailable
 from fluxora_tasks.ledger.database import open_engine, upgrade
 from fluxora_tasks.ledger.repository import Ledger
-from tests.integration.bulk.bench import ADA, Bench, same
-from tests.integration.ledger.brokers import QUEUE, declare, take
+from tests.integration.bulk.bench import ADA, Bench
+from tests.integration.bulk.shop import MOST, Around, Shop, fails, succeeds
+from tests.integration.ledger.brokers import QUEUE, declare
 from tests.integration.ledger.conftest import HeldClock
-from tests.letters import letter, success
 
 pytestmark = pytest.mark.integration
-
-#: Steps in which everything is over; the test's clock moves on between them.
-MOST = 500
-
-
-@dataclass
-class Around:
-    """Surroundings as the test wants them."""
-
-    said_of_breaker: str | None = None
-    said_of_queue: str | None = None
-    closed: int = 0
-    asked: list[str] = field(default_factory=list)
-
-    def breaker(self, task: str) -> str | None:
-        """As set."""
-        self.asked.append(task)
-        return self.said_of_breaker
-
-    def away(self, queue: str) -> str | None:
-        """As set."""
-        return self.said_of_queue
-
-    def lag(self) -> float | None:
-        """Not known."""
-        return None
-
-    def close(self) -> None:
-        """Count."""
-        self.closed += 1
-
-
-@dataclass
-class Shop:
-    """An executor, its broker, and workers that the test plays."""
-
-    bench: Bench
-    url: str
-    executor: Executor
-    around: Around
-    taken: list[Any] = field(default_factory=list)
-    most_in_flight: int = 0
-
-    def step(self, ends: Callable[[Any], bool | None]) -> None:
-        """One step of the executor; ``ends`` says of each message whether it fails, ``None``: nothing is heard."""
-        self.executor.step()
-        for message in take(self.url):
-            self.taken.append(message)
-            failed = ends(message)
-            if failed is not None:
-                self._answer(message.headers, failed=failed)
-        self.bench.clock.advance(0.3)
-
-    def until_over(self, id: str, ends: Callable[[Any], bool | None]) -> Operation:
-        """Step until the operation has ended."""
-        for _ in range(MOST):
-            self.step(ends)
-            operation = self.bench.operations.get(id)
-            self.most_in_flight = max(self.most_in_flight, operation.in_flight)
-            if operation.is_over:
-                assert self.bench.counters(id) == self.bench.recount(id)
-                return operation
-        raise AssertionError(self.bench.operations.get(id))
-
-    def _answer(self, headers: dict[str, Any], *, failed: bool) -> None:
-        note, number = self.bench.by_id[headers[DEAD_ID]], headers[REPLAY_NO]
-        changes = {"run": f"r{number}", "replay_no": number, "at": 1000.0, "fingerprint": same(1)}
-        again = letter(note.message_id, **changes)
-        self.bench.ledger.ingest([again if failed else success(again, number, at=1000.0)])
-
-
-@pytest.fixture
-def around() -> Around:
-    """Nothing in the way."""
-    return Around()
-
-
-@pytest.fixture
-def shop(tmp_path: Any, clock: HeldClock, broker_url: str, around: Around) -> Iterator[Shop]:
-    """An executor with the lease, over SQLite and either broker."""
-    engine = open_engine(f"sqlite:///{tmp_path / 'desk.db'}")
-    upgrade(engine)
-    bench = Bench(engine, Ledger(engine, clock=clock), clock)
-    declare(broker_url)
-    executor = Executor(bench.ledger, bench.work, lambda: Connection(broker_url), around, clock=clock)
-    yield Shop(bench, broker_url, executor, around)
-    executor.close()
-    engine.dispose()
-
-
-def succeeds(message: Any) -> bool:
-    """The cause is fixed."""
-    return False
-
-
-def fails(message: Any) -> bool:
-    """The cause is not fixed."""
-    return True
 
 
 def test_every_record_is_sent_once(shop: Shop) -> None:
@@ -176,7 +76,7 @@ def test_no_more_in_flight_than_allowed(shop: Shop, most: int) -> None:
         shop.step(ends)
         assert shop.bench.operations.get(id).in_flight <= most
         while held:
-            shop._answer(held.pop(), failed=False)
+            shop.answer(held.pop(), failed=False)
         if shop.bench.operations.get(id).is_over:
             break
 
@@ -211,7 +111,7 @@ def test_an_operator_cancels(shop: Shop) -> None:
     sent = len(shop.taken)
     shop.bench.operations.cancel(id, ADA)
     for headers in [message.headers for message in shop.taken]:
-        shop._answer(headers, failed=False)
+        shop.answer(headers, failed=False)
 
     operation = shop.until_over(id, succeeds)
 

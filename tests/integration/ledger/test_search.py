@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -106,11 +107,31 @@ def test_a_page_is_not_moved_by_new_failures(ledger: Ledger) -> None:
     assert [item.task_id for item in (*first.letters, *second.letters)] == ["m3", "m2", "m1", "m0"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "WyJ4IiwgMV0", "W10", "bnVsbA", "WyIyMDAwLTA2LTA1IiwgIngiXQ"])
-def test_a_foreign_cursor_is_refused(ledger: Ledger, cursor: str) -> None:
+#: Cursors that are none of ours.
+FOREIGN = [
+    *("", "x", "AAAA", "é", "WyJ4IiwgMV0", "W10", "bnVsbA", "WyIyMDAwLTA2LTA1IiwgIngiXQ"),
+    # of the right form, with what no database can compare
+    *(
+        base64.urlsafe_b64encode(place.encode()).decode()
+        for place in (
+            '["2000-06-05T12:00:00+00:00", "\\u0000"]',
+            '["2000-06-05T12:00:00+00:00", "\\ud800"]',
+            '["2000-06-05T12:00:00+00:00", 7]',
+            '["0001-01-01T00:00:00+14:00", "a"]',
+            '["9999-12-31T23:59:59-14:00", "a"]',
+            '["2000-06-05T12:00:00", "a"]',
+            '{"2000-06-05T12:00:00+00:00": 1}',
+            "[" * 100_000,
+        )
+    ),
+]
+
+
+def test_a_foreign_cursor_is_refused(ledger: Ledger) -> None:
     """A cursor that is none of ours is an error that says so."""
-    with pytest.raises(ConfigurationError, match="not a cursor"):
-        ledger.find(cursor=cursor)
+    for cursor in FOREIGN:
+        with pytest.raises(ConfigurationError, match="not a cursor"):
+            ledger.find(cursor=cursor)
 
 
 def test_a_selection_leaves_out_what_must_be_named(ledger: Ledger) -> None:

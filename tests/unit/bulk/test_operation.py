@@ -43,10 +43,12 @@ def test_what_has_ended_stays_so() -> None:
         {"ids": ("a",), "filter": "task:x"},
         {"filter": "task:x", "all": True},
         {"ids": tuple(map(str, range(MOST_IDS + 1)))},
+        # no database could keep these as the id of an item
+        *({"ids": ("a", id)} for id in ("", "x" * 65, "\x00", "\ud800", "é" * 40)),
     ],
 )
 def test_a_selection_is_said_in_exactly_one_way(given: dict[str, object]) -> None:
-    """Nothing, two things, and more ids than can be named are refused."""
+    """Nothing, two things, more ids than can be named, and what can be no id are refused."""
     with pytest.raises(ConfigurationError):
         Selector(**given)  # type: ignore[arg-type]
 

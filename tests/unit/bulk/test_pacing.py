@@ -212,6 +212,18 @@ def test_it_does_not_hold_for_less(given: dict[str, Any]) -> None:
     assert not isinstance(decide(facts(**{"progress": steady(), **given})), Hold)
 
 
+def test_a_canary_that_nobody_heard_of_is_none() -> None:
+    """It holds until there is an outcome; where an operator declared all of them lost, it goes on."""
+    silent = replace(steady(sent=10), is_canary=True)
+    held = decide(facts(progress=silent, unconfirmed=10))
+    assert isinstance(held, Hold)
+    assert held.reason == "nobody has heard of the canary's 10 messages; is a worker running?"
+    assert isinstance(decide(facts(progress=replace(silent, sent=9), unconfirmed=9)), Issue)
+    assert isinstance(decide(facts(progress=heard(silent, [OK], Pace(), 1000.0), unconfirmed=9)), Issue)
+    assert isinstance(decide(facts(progress=silent, unconfirmed=0)), Issue)
+    assert isinstance(decide(facts(progress=silent, unconfirmed=10, pending=0)), Complete)
+
+
 def test_after_the_circuit_it_goes_on_as_a_canary() -> None:
     """From the first rate, and with its outcomes awaited."""
     fast = steady(rate=80.0, tokens=80.0)
