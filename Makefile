@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint types imports unit conformance integration acceptance docs bench chaos celery-suite lock clean
+.PHONY: demo test lint types imports unit conformance integration acceptance docs bench bench-ledger chaos celery-suite lock clean
 
 demo: $(VENV)/.runtime  ## Install, run the whole way on real data, print the report.
 	$(BIN)/fluxora demo
@@ -32,6 +32,9 @@ chaos: $(VENV)/.development  ## The long form of the runs in which processes are
 bench: $(VENV)/.development  ## What it costs beside plain Celery.
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.calls
+
+bench-ledger: $(VENV)/.development  ## A million dead letters on each database: pages, plans, ingest, replay; half an hour.
+	$(BIN)/python -m benchmarks.ledger
 
 celery-suite: $(VENV)/.development  ## Celery's own integration suite, with install(app) and without; an hour.
 	$(BIN)/python -m tests.celery_suite.run

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, func, select
 
 from benchmarks.ledger.filling import NEWEST
 from benchmarks.ledger.timing import PageTiming, milliseconds
-from fluxora_tasks.ledger import leading, search
+from fluxora_tasks.ledger import leading
+from fluxora_tasks.ledger.cursors import write_cursor
 from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import DeadLetterRow
 from fluxora_tasks.ledger.repository import Ledger
@@ -89,4 +90,5 @@ def _middle(engine: Engine, ledger: Ledger) -> str:
     with engine.connect() as connection:
         oldest = connection.execute(select(func.min(row.last_failed_at))).scalar_one()
     half = oldest + (NEWEST - oldest) / 2
-    return search.write_cursor(ledger.find(parse(f"failed:<={half.isoformat()}"), limit=1).letters[0])
+    letter = ledger.find(parse(f"failed:<={half.isoformat()}"), limit=1).letters[0]
+    return write_cursor(letter.last_failed_at, letter.id)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from fluxora_tasks.bulk import changes, selection
 from fluxora_tasks.bulk.operation import (
@@ -32,12 +30,12 @@ from fluxora_tasks.clock import Clock, SystemClock
 from fluxora_tasks.deadletter.identity import new_id
 from fluxora_tasks.errors import ConfigurationError, ConflictError, RefusedError, UnknownOperation
 from fluxora_tasks.ledger import aliases, lease
+from fluxora_tasks.ledger.cursors import comes_after, read_cursor, write_cursor
 from fluxora_tasks.ledger.database import reading, writing
 from fluxora_tasks.ledger.filters import frozen, parse
 from fluxora_tasks.ledger.models import OperationItemRow, OperationRow
 from fluxora_tasks.ledger.records import Requester
 from fluxora_tasks.ledger.rows import LABEL_LENGTH, MESSAGE_LENGTH, storable
-from fluxora_tasks.ledger.search import read_cursor
 
 #: Lease of the executor.
 EXECUTOR: Final = "bulk-executor"
@@ -192,11 +190,12 @@ class Operations:
         """
         query = select(_row).order_by(_row.planned_at.desc(), _row.id.desc()).limit(limit + 1)
         if cursor is not None:
-            query = query.where(tuple_(_row.planned_at, _row.id) < tuple_(*read_cursor(cursor)))
+            query = query.where(comes_after(_row.planned_at, _row.id, read_cursor(cursor)))
         with reading(self._engine) as connection:
             found = [operation_of(row) for row in connection.execute(query)]
             total = connection.execute(select(func.count()).select_from(_row)).scalar_one()
-        return found[:limit], total, _write_place(found[limit - 1]) if len(found) > limit else None
+        following = write_cursor(found[limit - 1].planned_at, found[limit - 1].id) if len(found) > limit else None
+        return found[:limit], total, following
 
     def items(
         self, operation_id: str, *, outcome: str | None = None, limit: int = 50, after: int = 0
@@ -299,8 +298,3 @@ def _planned_columns(
 def _taken_over(connection: Connection, operation: Operation, now: datetime) -> Operation:
     changes.move(connection, operation, State.RUNNING, now=now, detail="an operator takes over its pause")
     return changes.locked(connection, operation.id)
-
-
-def _write_place(operation: Operation) -> str:
-    place = json.dumps([operation.planned_at.isoformat(), operation.id])
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, select, true, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, func, select, true, update
 
 from fluxora_tasks.ledger import aliases
 from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
+from fluxora_tasks.ledger.cursors import comes_after, read_cursor, write_cursor
 from fluxora_tasks.ledger.models import AnyRow, GroupRow, table_of
 from fluxora_tasks.ledger.records import Group, GroupPage, Requester, Verdict
 from fluxora_tasks.ledger.rows import (
@@ -28,7 +29,6 @@ from fluxora_tasks.ledger.rows import (
     group_of,
     storable,
 )
-from fluxora_tasks.ledger.search import read_cursor, write_cursor
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.statements import among, insert_new
 from fluxora_tasks.ledger.trail import write
@@ -292,10 +292,10 @@ def page(connection: Connection, states: Sequence[str], *, limit: int, cursor: s
     condition = and_(_row.merged_into.is_(None), _row.state.in_(states) if states else true())
     query = select(*_GROUP).where(condition).order_by(_row.last_failed_at.desc(), _row.id.desc())
     if cursor is not None:
-        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*read_cursor(cursor)))
+        query = query.where(comes_after(_row.last_failed_at, _row.id, read_cursor(cursor)))
     found = _groups_of(connection, connection.execute(query.limit(limit + 1)).all())
     total = connection.execute(select(func.count()).select_from(_row).where(condition)).scalar_one()
-    following = write_cursor(found[limit - 1]) if len(found) > limit else None
+    following = write_cursor(found[limit - 1].last_failed_at, found[limit - 1].id) if len(found) > limit else None
     return GroupPage(found[:limit], total, following)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, tuple_, union_all
 
 from fluxora_tasks.ledger.conditions import Candidates, are_words, candidates_of, condition_of, indexed
+from fluxora_tasks.ledger.cursors import Place
 from fluxora_tasks.ledger.filters import And, Filter, Term, all_of, terms_of
 from fluxora_tasks.ledger.models import DeadLetterRow
 
@@ -32,9 +32,6 @@ _LISTS: Final = frozenset({"task", "queue", "kind", "exception", "host", "group"
 
 #: Fields that other tables answer.
 _ELSEWHERE: Final = frozenset({"body", "header", "text", "op", "outcome", "unconfirmed"})
-
-#: Where a record stands in the list.
-Place: TypeAlias = tuple[datetime, str]
 
 
 @dataclass(frozen=True, slots=True)

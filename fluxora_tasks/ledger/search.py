@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from fluxora_tasks.deadletter.envelope import Payload
-from fluxora_tasks.errors import ConfigurationError
 from fluxora_tasks.ledger.conditions import begins
+from fluxora_tasks.ledger.cursors import Place, comes_after, read_cursor, write_cursor
 from fluxora_tasks.ledger.filters import Filter, Term, all_of, mentions
-from fluxora_tasks.ledger.leading import Place, all_places, count, lead, led_or_not, walked
+from fluxora_tasks.ledger.leading import all_places, count, lead, led_or_not, walked
 from fluxora_tasks.ledger.models import AnyRow, DeadLetterRow, GroupRow, TombstoneRow
-from fluxora_tasks.ledger.records import Group, Letter, LetterPage
+from fluxora_tasks.ledger.records import Letter, LetterPage
 from fluxora_tasks.ledger.rows import NAME_LENGTH, storable
 from fluxora_tasks.ledger.standing import Status
 from fluxora_tasks.ledger.statements import among
@@ -46,7 +44,7 @@ def page(connection: Connection, node: Filter, *, limit: int, cursor: str | None
         return _page_of_few(connection, all_places(connection, led), after, limit)
     query = _summaries(walked(node, connection.dialect.name))
     if after is not None:
-        query = query.where(tuple_(_row.last_failed_at, _row.id) < tuple_(*after))
+        query = query.where(comes_after(_row.last_failed_at, _row.id, after))
     letters = [letter_of(row) for row in connection.execute(query.limit(limit + 1))]
     total = count(connection, node)
     return _cut(letters, limit, max(total.number, len(letters)), total.is_exact)
@@ -61,7 +59,7 @@ def _page_of_few(connection: Connection, places: Sequence[Place], after: Place |
 
 def _cut(letters: Sequence[Letter], limit: int, total: int, is_exact: bool) -> LetterPage:
     """A page, from its letters and the one behind them."""
-    following = write_cursor(letters[limit - 1]) if len(letters) > limit else None
+    following = write_cursor(letters[limit - 1].last_failed_at, letters[limit - 1].id) if len(letters) > limit else None
     return LetterPage(letters[:limit], total, following, is_exact)
 
 
@@ -124,28 +122,6 @@ def payload_of(row: AnyRow) -> Payload:
         headers=json.loads(row.headers),
         properties=json.loads(row.properties),
     )
-
-
-def write_cursor(last: Letter | Group) -> str:
-    """Where the page after this record, or group, starts; opaque to callers."""
-    place = json.dumps([last.last_failed_at.isoformat(timespec="microseconds"), last.id])
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> Place:
-    """
-    Raises:
-        ConfigurationError: none of ours.
-    """
-    try:
-        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        moment, dead_id = json.loads(place)
-        parsed = datetime.fromisoformat(moment)
-        if parsed.tzinfo is None or storable(dead_id, NAME_LENGTH) != dead_id:
-            raise ValueError(cursor)
-        return parsed.astimezone(UTC), dead_id
-    except (ValueError, TypeError, OverflowError, RecursionError) as exc:
-        raise ConfigurationError(f"not a cursor of this list: {cursor[:80]!r}; start without one") from exc
 
 
 def chunks(items: Sequence[str], size: int = CHUNK) -> list[Sequence[str]]:
