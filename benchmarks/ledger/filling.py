@@ -171,7 +171,7 @@ def _attempt(number: int, record: Row) -> Row:
 
 
 def _audits(record: Row) -> Iterator[Row]:
-    changes: list[tuple[str, str | None, str, str]] = [("died", None, "PENDING", "worker")]
+    changes: list[tuple[str, str | None, str, str]] = [("failed", None, "PENDING", "worker")]
     if record["status"] != "PENDING":
         changes.append((record["status"].lower(), "PENDING", record["status"], "anna"))
     for event, before, after, actor in changes:

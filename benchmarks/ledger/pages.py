@@ -36,6 +36,8 @@ def timings(engine: Engine, ledger: Ledger) -> Iterator[PageTiming]:
     yield _trail(ledger, "audit of a person", TrailQuery(actor="anna"))
     yield _trail(ledger, "audit of a rare event", TrailQuery(event="retrying"))
     yield _trail(ledger, "audit of nobody", TrailQuery(actor="nobody"))
+    yield _trail(ledger, "audit of what never was", TrailQuery(event="restored"))
+    yield _trail(ledger, "audit of nobody, by time", TrailQuery(actor="nobody", until=half))
     yield _trail(ledger, "audit of a record, by time", TrailQuery(about=dead_id, until=half))
     yield _trail(ledger, "audit, first half", TrailQuery(until=half))
     yield _trail(ledger, "audit, last hour", TrailQuery(since=NEWEST - timedelta(hours=1)))

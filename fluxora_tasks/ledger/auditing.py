@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, literal_column, or_, select, tuple_, union
 
 from fluxora_tasks.ledger.models import AuditEventRow
+from fluxora_tasks.ledger.models.events import BY_PEOPLE, MACHINES, SELDOM, USUAL
 from fluxora_tasks.ledger.records import TrailEntry
 
 _row = AuditEventRow
@@ -88,10 +89,13 @@ def _entries(
 def _conditions(query: TrailQuery) -> list[ColumnElement[bool]]:
     """Of everything but what it is about."""
     conditions: list[ColumnElement[bool]] = []
+    # an index of a part of the rows serves where a condition says that it is that part
     if query.actor is not None:
         conditions.append(_row.actor == query.actor)
+        conditions += [literal_column(BY_PEOPLE)] * (query.actor not in MACHINES)
     if query.event is not None:
         conditions.append(_row.event == query.event)
+        conditions += [literal_column(SELDOM)] * (query.event not in USUAL)
     if query.since is not None:
         conditions.append(_row.at >= query.since)
     if query.until is not None:

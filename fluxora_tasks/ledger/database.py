@@ -33,8 +33,8 @@ _UPGRADE_LOCK: Final = 0x666C75786F7261
 #: What a connection to SQLite may keep in memory.
 _CACHE_KIB: Final = 32 * 1024
 
-#: Pages (4 KiB) after which SQLite moves its log into the database; a batch dirties hundreds, mostly the same ones.
-_CHECKPOINT_PAGES: Final = 8000
+#: Pages (4 KiB) after which SQLite moves its log into the database; in a large ledger a batch dirties 4,000.
+_CHECKPOINT_PAGES: Final = 32_000
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _READS: Final = "fluxora_reads"

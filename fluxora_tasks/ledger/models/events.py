@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fluxora_tasks.ledger.models.base import Base, Id, Label, Serial, where
+
+#: Actors that are no people; the three changes that every message makes. What else is asked for has an index.
+MACHINES: Final = ("system", "worker")
+USUAL: Final = ("failed", "replayed", "resolved")
+BY_PEOPLE: Final = f"actor NOT IN {MACHINES}"
+SELDOM: Final = f"event NOT IN {USUAL}"
 
 
 class AuditEventRow(Base):
@@ -36,6 +43,8 @@ class AuditEventRow(Base):
         Index(None, "dead_letter_id", "seq"),
         Index("ix_audit_events_operation", "operation_id", "seq", **where("operation_id IS NOT NULL")),
         Index("ix_audit_events_group", "group_id", "seq", **where("group_id IS NOT NULL")),
+        Index("ix_audit_events_actor", "actor", "seq", **where(BY_PEOPLE)),
+        Index("ix_audit_events_event", "event", "seq", **where(SELDOM)),
         Index(None, "at"),
     )
 

@@ -57,6 +57,30 @@ def test_what_it_is_about(engine: Engine, ledger: Ledger, number: int) -> None:
     assert [entry.replay_no for entry in found] == [at for at in range(39, -1, -1) if at % 6 == number]
 
 
+@pytest.mark.parametrize("wanted", ["system", "worker", "ada", "nobody"])
+def test_who_did_it(ledger: Ledger, wanted: str) -> None:
+    """People and machines alike."""
+    ledger.ingest([letter("m1"), letter("m2")])
+    ledger.discard([letter("m1").dead_id], ADA)
+    ledger.ingest([success(letter("m2"), replay_no=0)])
+    everything = ledger.trail(TrailQuery())
+    assert {entry.actor for entry in everything} == {"system", "worker", "ada"}
+
+    assert ledger.trail(TrailQuery(actor=wanted)) == [entry for entry in everything if entry.actor == wanted]
+
+
+def test_what_was_done(ledger: Ledger) -> None:
+    """What every message makes, and what seldom happens."""
+    ledger.ingest([letter("m1"), letter("m2")])
+    ledger.discard([letter("m1").dead_id], ADA)
+    ledger.restore([letter("m1").dead_id], ADA)
+    everything = ledger.trail(TrailQuery())
+    assert {entry.event for entry in everything} >= {"failed", "discarded", "restored"}
+
+    for wanted in ("failed", "discarded", "restored", "resolved", "purged"):
+        assert ledger.trail(TrailQuery(event=wanted)) == [entry for entry in everything if entry.event == wanted]
+
+
 def test_a_time_is_that_of_the_entry(engine: Engine, ledger: Ledger) -> None:
     """Of processes whose clocks differ, entries are not in the order of their times; none is missed or told twice."""
     times = [float(at // 2) for at in range(40)]
