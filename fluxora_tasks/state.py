@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from fluxora_tasks.errors import StoreUnavailable
+from fluxora_tasks.errors import ConfigurationError, StoreUnavailable
 from fluxora_tasks.forks import watch_forks
 
 logger = logging.getLogger(__name__)
@@ -32,18 +32,9 @@ _GATE_FIRST, _GATE_LONGEST = 0.5, 30.0
 T = TypeVar("T")
 
 
-class StateStore:
-    """Commands against the shared state, or ``StoreUnavailable`` without waiting while it is known to be away.
-
-    Safe for threads and forks: the connection pool of redis-py notices both.
-
-    Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
-        monotonic: Source of time for the gate.
-    """
-
-    def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._client = redis.Redis.from_url(
+def _client(url: str) -> redis.Redis:
+    try:
+        client = redis.Redis.from_url(
             url,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
@@ -52,6 +43,31 @@ class StateStore:
             decode_responses=False,
             encoding_errors="surrogatepass",  # ids of foreign messages may be any text that JSON can spell
         )
+        # connects to nothing, but looks at the options of the URL
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(
+            f"the Redis of the shared state cannot be used: {exc}; give FLUXORA_REDIS_URL as in "
+            "redis://localhost:6379/2 or unix:///run/redis.sock?db=2"
+        ) from exc
+    return client
+
+
+class StateStore:
+    """Commands against the shared state, or ``StoreUnavailable`` without waiting while it is known to be away.
+
+    Safe for threads and forks: the connection pool of redis-py notices both.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        monotonic: Source of time for the gate.
+
+    Raises:
+        ConfigurationError: the URL is none, or has an option that nobody knows.
+    """
+
+    def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = _client(url)
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._closed_until = 0.0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fluxora_tasks.errors import StoreUnavailable
+from fluxora_tasks.errors import ConfigurationError, StoreUnavailable
 from fluxora_tasks.journal import _OPEN, COUNTS_KEY, Journal
 from fluxora_tasks.state import TIMEOUT, StateStore
 from fluxora_tasks.worker.gate import ReplayGate, Verdict, replay_key
@@ -196,3 +196,12 @@ def test_dropped_copies_are_counted(state: StateStore) -> None:
     counts = journal.counts()
     assert (counts.duplicates_dropped, counts.sent, counts.open) == (2, 0, 0)
     assert 0 < state.run(lambda client: client.ttl(COUNTS_KEY)) <= 30 * 86_400  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://localhost/0?colour=red", "unix:///run/x.sock?virtual_host=0", "redis+socket:///x"]
+)
+def test_a_url_that_redis_does_not_know(url: str) -> None:
+    """It is told when the store is made, in one line; not by a TypeError of the first message that is sent."""
+    with pytest.raises(ConfigurationError, match="give FLUXORA_REDIS_URL as in redis://localhost:6379/2"):
+        StateStore(url)
