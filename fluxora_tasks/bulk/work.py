@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select, update
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from fluxora_tasks.bulk import changes, selection
 from fluxora_tasks.bulk.operation import Kind, Operation, Outcome, Progress, State, operation_of
@@ -31,7 +31,7 @@ from fluxora_tasks.ledger.models import (
     table_of,
 )
 from fluxora_tasks.ledger.records import Claim
-from fluxora_tasks.ledger.statements import among, insert_all
+from fluxora_tasks.ledger.statements import EachRow, among, insert_all
 
 #: Records listed, marked, or looked at in one transaction.
 LISTED: Final = 1000
@@ -361,23 +361,39 @@ def _mark(
     """Write outcomes and move the counters by them; ``before``: outcomes that were, where not all were pending."""
     if not verdicts.rows:
         return
-    names = ("outcome", "why", "replay_no", "new_group_id", "detail")
-    statement = (
-        update(_item)
-        .where(_item.operation_id == operation.id, _item.dead_letter_id == bindparam("record"))
-        .values(changed_at=now, **{name: bindparam(f"new_{name}", type_=getattr(_item, name).type) for name in names})
+    _MARK.run(
+        connection,
+        [
+            {
+                "of": operation.id,
+                "record": dead_id,
+                "at": now,
+                **{f"new_{name}": getattr(row, name) for name in _MARKED},
+            }
+            for dead_id, row in verdicts.rows.items()
+        ],
     )
-    parameters = [
-        {"record": dead_id, **{f"new_{name}": getattr(row, name) for name in names}}
-        for dead_id, row in verdicts.rows.items()
-    ]
-    connection.execute(statement, parameters)
     moved: Counter[str] = Counter()
     for dead_id, row in verdicts.rows.items():
         moved.subtract(_COUNTED[(before or {}).get(dead_id, Outcome.PENDING.value)])
         moved.update(_COUNTED[row.outcome])
     _count(connection, operation, moved)
 
+
+_MARKED: Final = ("outcome", "why", "replay_no", "new_group_id", "detail")
+_MARK: Final = EachRow(
+    table_of(_item),
+    {
+        "of": _item.operation_id.type,
+        "record": _item.dead_letter_id.type,
+        "at": _item.changed_at.type,
+        **{f"new_{name}": getattr(_item, name).type for name in _MARKED},
+    },
+    lambda given: (
+        and_(_item.operation_id == given["of"], _item.dead_letter_id == given["record"]),
+        {"changed_at": given["at"], **{name: given[f"new_{name}"] for name in _MARKED}},
+    ),
+)
 
 #: Outcome -> the counters of an operation that it is in.
 _COUNTED: Final[dict[str, tuple[str, ...]]] = {

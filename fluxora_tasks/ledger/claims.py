@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Payload
 from fluxora_tasks.deadletter.identity import new_id
@@ -37,7 +37,7 @@ from fluxora_tasks.ledger.standing import (
     released,
     restored,
 )
-from fluxora_tasks.ledger.statements import among, insert_all, update_seen
+from fluxora_tasks.ledger.statements import among, insert_all, update_all, update_seen
 
 #: Physical copies of one replay that are tried before it counts as not publishable.
 MOST_TRIES: Final = 5
@@ -207,14 +207,13 @@ def retake(connection: Connection, *, before: datetime, now: datetime, limit: in
     for item in stuck:
         if item.tries >= MOST_TRIES:
             release(connection, item.id, f"publish failed {MOST_TRIES} times", now=now)
-    fresh = [{**item._mapping, "publish_id": new_id()} for item in stuck if item.tries < MOST_TRIES]
-    if fresh:
-        connection.execute(
-            update(_item)
-            .where(_item.id == bindparam("item_id"))
-            .values(publish_id=bindparam("fresh_id"), tries=_item.tries + 1, tried_at=now),
-            [{"item_id": item["id"], "fresh_id": item["publish_id"]} for item in fresh],
-        )
+    fresh = [
+        {**item._mapping, "publish_id": new_id(), "tries": item.tries + 1, "tried_at": now}
+        for item in stuck
+        if item.tries < MOST_TRIES
+    ]
+    tried = ("id", "publish_id", "tries", "tried_at")
+    update_all(connection, table_of(_item), [{name: item[name] for name in tried} for item in fresh])
     return [_claim_of(rows[item["dead_letter_id"]], item) for item in fresh]
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, select, true, update
+from sqlalchemy import Connection, and_, case, func, select, true, update
 
 from fluxora_tasks.ledger import aliases
 from fluxora_tasks.ledger.audits import Columns, group_columns, said_by
@@ -30,7 +30,7 @@ from fluxora_tasks.ledger.rows import (
     storable,
 )
 from fluxora_tasks.ledger.standing import Status
-from fluxora_tasks.ledger.statements import among, insert_new
+from fluxora_tasks.ledger.statements import EachRow, among, insert_new
 from fluxora_tasks.ledger.trail import write
 
 #: A failure whose worker's clock is this far behind still counts as one after the group was resolved.
@@ -184,47 +184,60 @@ def _count(connection: Connection, news: Mapping[str, GroupNews]) -> None:
     for key, item in news.items():
         counts = {f"add_{name}": item.counts[Status(name.upper())] for name in _COUNTED}
         if item.newest is None:
-            moved.append({"group_id": key, **counts})
+            moved.append({"group": key, **counts})
         else:
-            shown = {f"new_{name}": value for name, value in _shown(item.newest).items()}
-            told.append({"group_id": key, **counts, "add_failures": item.failures, "first": item.first, **shown})
-    if moved:
-        connection.execute(_MOVE, moved)
-    if told:
-        connection.execute(_TELL, told)
+            told.append(
+                {"group": key, **counts, "add_failures": item.failures, "first": item.first, **_newly(item.newest)}
+            )
+    _MOVE.run(connection, moved)
+    _TELL.run(connection, told)
 
 
 def _follow(connection: Connection, newest: Mapping[str, Entry]) -> None:
     """What heads show follows the newest failure of their aliases."""
-    shown = [
-        {"group_id": key, **{f"new_{name}": value for name, value in _shown(newest[key]).items()}}
-        for key in sorted(newest)
-    ]
-    if shown:
-        connection.execute(_SHOW, shown)
+    _SHOW.run(connection, [{"group": key, **_newly(newest[key])} for key in sorted(newest)])
 
 
-def _more(name: str) -> Any:
-    return getattr(_row, name) + bindparam(f"add_{name}")
+def _newly(entry: Entry) -> Columns:
+    return {f"new_{name}": value for name, value in _shown(entry).items()}
 
 
-def _later(name: str) -> Any:
-    column = getattr(_row, name)
-    is_newer = bindparam("new_last_failed_at", type_=_row.last_failed_at.type) >= _row.last_failed_at
-    return case((is_newer, bindparam(f"new_{name}", type_=column.type)), else_=column)
+def _added(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(_row, name) + given[f"add_{name}"] for name in names}
 
 
-_first: Final = bindparam("first", type_=_row.first_failed_at.type)
-_MOVE: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _more(name) for name in _COUNTED})
-_SHOW: Final = update(_row).where(_row.id == bindparam("group_id")).values({name: _later(name) for name in FOLLOWING})
-_TELL: Final = (
-    update(_row)
-    .where(_row.id == bindparam("group_id"))
-    .values(
-        **{name: _more(name) for name in (*_COUNTED, "failures")},
-        first_failed_at=case((_first < _row.first_failed_at, _first), else_=_row.first_failed_at),
-        **{name: _later(name) for name in FOLLOWING},
-    )
+def _later(given: Mapping[str, Any]) -> dict[str, Any]:
+    is_newer = given["new_last_failed_at"] >= _row.last_failed_at
+    return {name: case((is_newer, given[f"new_{name}"]), else_=getattr(_row, name)) for name in FOLLOWING}
+
+
+def _types(prefix: str, names: Iterable[str]) -> dict[str, Any]:
+    return {f"{prefix}_{name}": getattr(_row, name).type for name in names}
+
+
+_GIVEN_COUNTS: Final = {"group": _row.id.type, **_types("add", _COUNTED)}
+_GIVEN_FAILURE: Final = _types("new", FOLLOWING)
+_MOVE: Final = EachRow(
+    table_of(_row), _GIVEN_COUNTS, lambda given: (_row.id == given["group"], _added(given, _COUNTED))
+)
+_SHOW: Final = EachRow(
+    table_of(_row),
+    {"group": _row.id.type, **_GIVEN_FAILURE},
+    lambda given: (_row.id == given["group"], _later(given)),
+)
+_TELL: Final = EachRow(
+    table_of(_row),
+    {**_GIVEN_COUNTS, **_GIVEN_FAILURE, "add_failures": _row.failures.type, "first": _row.first_failed_at.type},
+    lambda given: (
+        _row.id == given["group"],
+        {
+            **_added(given, (*_COUNTED, "failures")),
+            **_later(given),
+            "first_failed_at": case(
+                (given["first"] < _row.first_failed_at, given["first"]), else_=_row.first_failed_at
+            ),
+        },
+    ),
 )
 
 

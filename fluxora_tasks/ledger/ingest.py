@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note, Progress
 from fluxora_tasks.ledger import early, groups, trail
@@ -30,7 +30,7 @@ from fluxora_tasks.ledger.models import (
 from fluxora_tasks.ledger.retelling import retell
 from fluxora_tasks.ledger.rows import Entry, attempt_columns
 from fluxora_tasks.ledger.standing import Standing, Status
-from fluxora_tasks.ledger.statements import among, insert_new
+from fluxora_tasks.ledger.statements import EachRow, among, insert_new, update_all
 from fluxora_tasks.ledger.views import view_columns
 
 #: Failures per record whose texts are kept: the first, the last.
@@ -155,7 +155,7 @@ def _note_changes(writes: _Writes, row: AnyRow, news: News, record: Folded) -> N
     columns = record.columns
     if not columns:
         return
-    writes.updates[frozenset(columns)].append({"dead_letter_id": row.id, **columns})
+    writes.updates[frozenset(columns)].append({"id": row.id, **columns})
     writes.audits.extend(record.audits)
     _note_length(writes, row.id, columns)
     if "shown_key" in columns or "kept_key" in columns:
@@ -200,9 +200,8 @@ def _write(connection: Connection, writes: _Writes) -> None:
     insert_new(connection, table_of(DeadAttemptRow), "failure_id", writes.attempts)
     insert_new(connection, table_of(DeadLetterViewRow), "dead_letter_id", writes.views)
     trail.write(connection, writes.audits)
-    for names, rows in writes.updates.items():
-        statement = update(_row).where(_row.id == bindparam("dead_letter_id"))
-        connection.execute(statement.values({name: bindparam(name) for name in names}), rows)
+    for rows in writes.updates.values():
+        update_all(connection, table_of(_row), rows)
     if writes.long_stories:
         _trim(connection, writes.long_stories)
     if writes.retold:
@@ -237,24 +236,16 @@ def _end_replays(connection: Connection, notes: Sequence[Note], now: datetime) -
     _end(connection, ended[Confirmation], "succeeded", now)
 
 
-def _put_off(connection: Connection, notes: Sequence[Progress]) -> None:
+def _put_off(connection: Connection, notes: Iterable[Progress]) -> None:
     """Note that replays go on; the newest word counts."""
-    item = ReplayItemRow
-    if notes:
-        connection.execute(
-            update(item)
-            .where(item.dead_letter_id == bindparam("dead_id"), item.replay_no == bindparam("number"), item.active)
-            .where(or_(item.progress_at.is_(None), item.progress_at < bindparam("seen", type_=item.progress_at.type)))
-            .values(
-                progress_at=bindparam("seen", type_=item.progress_at.type),
-                due_at=bindparam("due", type_=item.due_at.type),
-                unconfirmed_at=None,
-            ),
-            [
-                {"dead_id": note.dead_id, "number": note.replay_no, "seen": note.seen_at, "due": note.due_at}
-                for note in notes
-            ],
-        )
+    newest = {(note.dead_id, note.replay_no): note for note in sorted(notes, key=lambda note: note.seen_at)}
+    _PUT_OFF.run(
+        connection,
+        [
+            {"of": note.dead_id, "number": note.replay_no, "seen": note.seen_at, "due": note.due_at}
+            for note in newest.values()
+        ],
+    )
 
 
 def _end(connection: Connection, ended: set[tuple[str, int]], outcome: str, now: datetime) -> None:
@@ -262,20 +253,42 @@ def _end(connection: Connection, ended: set[tuple[str, int]], outcome: str, now:
 
     Older ones are still active only where the ledger was restored from a backup.
     """
-    if not ended:
-        return
-    item = ReplayItemRow
-    numbers = [{"dead_id": dead_id, "number": number} for dead_id, number in sorted(ended)]
-    of_record = item.dead_letter_id == bindparam("dead_id")
-    connection.execute(
-        update(item)
-        .where(of_record, item.replay_no == bindparam("number"), item.state.not_in(("succeeded", outcome)))
-        .values(state=outcome, active=False, ended_at=now),
-        numbers,
-    )
-    connection.execute(
-        update(item)
-        .where(of_record, item.replay_no < bindparam("number"), item.active)
-        .values(state="failed", active=False, ended_at=now),
-        numbers,
-    )
+    numbers = [{"of": dead_id, "number": number, "ended": now, "outcome": outcome} for dead_id, number in sorted(ended)]
+    _END.run(connection, numbers)
+    _OVERTAKE.run(connection, numbers)
+
+
+_item: Final = ReplayItemRow
+_REPLAY: Final = {"of": _item.dead_letter_id.type, "number": _item.replay_no.type}
+_ENDING: Final = {**_REPLAY, "ended": _item.ended_at.type, "outcome": _item.state.type}
+
+_PUT_OFF: Final = EachRow(
+    table_of(_item),
+    {**_REPLAY, "seen": _item.progress_at.type, "due": _item.due_at.type},
+    lambda given: (
+        and_(
+            *(_item.dead_letter_id == given["of"], _item.replay_no == given["number"], _item.active),
+            or_(_item.progress_at.is_(None), _item.progress_at < given["seen"]),
+        ),
+        {"progress_at": given["seen"], "due_at": given["due"], "unconfirmed_at": None},
+    ),
+)
+_END: Final = EachRow(
+    table_of(_item),
+    _ENDING,
+    lambda given: (
+        and_(
+            *(_item.dead_letter_id == given["of"], _item.replay_no == given["number"]),
+            *(_item.state != "succeeded", _item.state != given["outcome"]),
+        ),
+        {"state": given["outcome"], "active": False, "ended_at": given["ended"]},
+    ),
+)
+_OVERTAKE: Final = EachRow(
+    table_of(_item),
+    _ENDING,
+    lambda given: (
+        and_(_item.dead_letter_id == given["of"], _item.replay_no < given["number"], _item.active),
+        {"state": "failed", "active": False, "ended_at": given["ended"]},
+    ),
+)

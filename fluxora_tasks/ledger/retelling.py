@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
 from fluxora_tasks.ledger.models import DeadLetterRow, DeadLetterViewRow, table_of
 from fluxora_tasks.ledger.rows import Entry
-from fluxora_tasks.ledger.statements import among, insert_new
+from fluxora_tasks.ledger.statements import EachRow, among, insert_new
 from fluxora_tasks.ledger.views import read_view, view_columns
 
 
@@ -29,10 +30,18 @@ def retell(connection: Connection, kept: Mapping[str, Entry | None]) -> None:
         told.append(view_columns(found.id, view, texts, {"task": found.task, "task_id": found.task_id}))
     made = insert_new(connection, table_of(row), "dead_letter_id", told)
     rest = [columns for columns in told if columns["dead_letter_id"] not in made]
-    if rest:
-        connection.execute(
-            update(row)
-            .where(row.dead_letter_id == bindparam("record"))
-            .values(view=bindparam("new_view"), search_text=bindparam("new_text")),
-            [{"record": it["dead_letter_id"], "new_view": it["view"], "new_text": it["search_text"]} for it in rest],
-        )
+    _RETELL.run(
+        connection,
+        [{"record": it["dead_letter_id"], "new_view": it["view"], "new_text": it["search_text"]} for it in rest],
+    )
+
+
+_view: Final = DeadLetterViewRow
+_RETELL: Final = EachRow(
+    table_of(_view),
+    {"record": _view.dead_letter_id.type, "new_view": _view.view.type, "new_text": _view.search_text.type},
+    lambda given: (
+        _view.dead_letter_id == given["record"],
+        {"view": given["new_view"], "search_text": given["new_text"]},
+    ),
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
@@ -17,12 +17,13 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
-    Column,
+    ColumnElement,
     Connection,
     Dialect,
     LargeBinary,
     Table,
     Text,
+    and_,
     any_,
     bindparam,
     cast,
@@ -34,9 +35,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-
-#: Columns that say which row is meant.
-_SEEN: Final = ("id", "version")
 
 #: Keys per question to SQLite; well below the number of parameters it takes.
 _ASKED: Final = 500
@@ -82,18 +80,62 @@ def insert_all(connection: Connection, table: Table, rows: Rows) -> None:
         _run_per_row(connection, table, rows)
 
 
-def update_seen(connection: Connection, table: Table, rows: Rows) -> int:
+def update_all(connection: Connection, table: Table, rows: Rows) -> int:
     """
-    Change rows that are still of the version seen, which grows by one; returns how many were.
+    Change rows; returns how many there were.
 
-    Every row has the same columns: ``id`` and ``version`` say which one is meant, the others what it becomes.
+    Every row has the same columns: ``id`` says which one is meant, the others what it becomes.
     """
+    return _update(connection, table, rows, ("id",))
+
+
+def update_seen(connection: Connection, table: Table, rows: Rows) -> int:
+    """As ``update_all``, of rows that are still of the ``version`` seen, which grows by one."""
+    return _update(connection, table, rows, ("id", "version"))
+
+
+def _update(connection: Connection, table: Table, rows: Rows, key: tuple[str, ...]) -> int:
     if not rows:
         return 0
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        return connection.execute(_update_from_document(table, names), _document(rows)).rowcount
-    return _run(connection, _prepared_update(table, names, connection.dialect), rows)
+        return connection.execute(_update_from_document(table, names, key), _document(rows)).rowcount
+    return _run(connection, _prepared_update(table, names, key, connection.dialect), rows)
+
+
+class EachRow:
+    """A change of many rows by values that are given for each: one statement on PostgreSQL, one per row on SQLite.
+
+    Where two of the given rows mean one row of the table, PostgreSQL takes either of them.
+
+    Args:
+        table: What is changed.
+        given: The values of each row and their types; no name is that of a column.
+        change: Of the given values, as columns by name: which row is meant, and what becomes of it.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        given: Mapping[str, Any],
+        change: Callable[[Mapping[str, Any]], tuple[ColumnElement[bool], Mapping[str, Any]]],
+    ) -> None:
+        self._per_row = _changed(table, *change({name: bindparam(name, type_=kind) for name, kind in given.items()}))
+        record = _recordset([column(name, kind) for name, kind in given.items()])
+        self._at_once = _changed(table, *change({name: record.c[name] for name in given}))
+
+    def run(self, connection: Connection, rows: Rows) -> None:
+        """Change what these rows mean."""
+        if not rows:
+            return
+        if connection.dialect.name == "postgresql":
+            connection.execute(self._at_once, _document(rows))
+        else:
+            connection.execute(self._per_row, rows)
+
+
+def _changed(table: Table, meant: ColumnElement[bool], becomes: Mapping[str, Any]) -> Any:
+    return update(table).where(meant).values(becomes)
 
 
 def _run_per_row(connection: Connection, table: Table, rows: Rows) -> None:
@@ -122,11 +164,12 @@ def _prepared(table: Table, names: tuple[str, ...], dialect: Dialect) -> _Prepar
 
 
 @cache
-def _prepared_update(table: Table, names: tuple[str, ...], dialect: Dialect) -> _Prepared:
-    changed = [name for name in names if name not in _SEEN]
-    values = ", ".join(f"{name} = ?" for name in changed)
-    statement = f"UPDATE {table.name} SET version = version + 1, {values} WHERE id = ? AND version = ?"  # noqa: S608 - our own names
-    return _in_order(statement, table, [*changed, *_SEEN], dialect)
+def _prepared_update(table: Table, names: tuple[str, ...], key: tuple[str, ...], dialect: Dialect) -> _Prepared:
+    changed = [name for name in names if name not in key]
+    becomes = ["version = version + 1"] * ("version" in key) + [f'"{name}" = ?' for name in changed]
+    meant = " AND ".join(f"{name} = ?" for name in key)
+    statement = f"UPDATE {table.name} SET {', '.join(becomes)} WHERE {meant}"  # noqa: S608 - our own names
+    return _in_order(statement, table, [*changed, *key], dialect)
 
 
 def _in_order(statement: str, table: Table, order: Sequence[str], dialect: Dialect) -> _Prepared:
@@ -135,15 +178,13 @@ def _in_order(statement: str, table: Table, order: Sequence[str], dialect: Diale
 
 
 @cache
-def _update_from_document(table: Table, names: tuple[str, ...]) -> Any:
+def _update_from_document(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> Any:
     """``UPDATE … FROM json_to_recordset(:rows)``."""
     record = _recordset([table.c[name] for name in names])
-    changed = {name: record.c[name] for name in names if name not in _SEEN}
-    return (
-        update(table)
-        .where(table.c.id == record.c.id, table.c.version == record.c.version)
-        .values(version=table.c.version + 1, **changed)
-    )
+    becomes = {name: _restored(record.c[name], table.c[name].type) for name in names if name not in key}
+    if "version" in key:
+        becomes["version"] = table.c.version + 1
+    return _changed(table, and_(*(table.c[name] == record.c[name] for name in key)), becomes)
 
 
 @cache
@@ -158,7 +199,7 @@ def _from_document(table: Table, names: tuple[str, ...], key: str | None) -> Any
     return statement.on_conflict_do_nothing(index_elements=[key]).returning(table.c[key])
 
 
-def _recordset(columns: Sequence[Column[Any]]) -> Any:
+def _recordset(columns: Iterable[Any]) -> Any:
     return (
         func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
         .table_valued(*(column(item.name, _carried_as(item.type)) for item in columns))
