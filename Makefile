@@ -2,6 +2,7 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -10,8 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 demo: $(VENV)/.runtime  ## Install, run the whole way on real data, print the report.
 	$(BIN)/fluxora demo
 
-test: lint types imports  ## Install, lint, types, import contract, every test.
-	$(BIN)/python -m pytest
+test: lint types imports  ## Install, lint, types, import contract, every test; files of tests JOBS at a time.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 25
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

@@ -26,6 +26,17 @@ from tests.servers import (
 _booting_rabbit = pytest.StashKey[PrivateRabbit]()
 
 
+#: Servers that the tests of one process empty, as those of another would under them.
+_SHARED = ("FLUXORA_TEST_BROKER_URL", "FLUXORA_TEST_REDIS_URL")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes need servers of their own."""
+    named = [name for name in _SHARED if os.environ.get(name)]
+    if named and (config.getoption("numprocesses", None) or 1) > 1:
+        raise pytest.UsageError(f"{named[0]} names a server for one process of tests; run with JOBS=1, or unset it")
+
+
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Boot RabbitMQ beside the first tests if any selected one needs it."""
     wanted = any("rabbit_node" in getattr(item, "fixturenames", ()) for item in session.items)
