@@ -153,8 +153,11 @@ def test_a_recorder(place: Place, engine: Engine) -> None:
         arrive(number)
         steps_of(killing.record, place, number, lambda: is_empty(place.broker_url))
     wanted = {"PENDING": 2 * len(rounds), "RESOLVED": len(rounds)}
+    unreadable = {b"unreadable %d" % number for number in rounds}
     with beside(recorder_of(place, ledger, sweep=lambda: None).run):
-        wait_until(lambda: statuses(engine) == wanted and is_empty(place.broker_url), 30, f"{wanted}")
+        # what a recorder holds is in no queue of AMQP any more, and may not be parked yet
+        wait_until(lambda: statuses(engine) == wanted and parked(engine) == unreadable, 30, f"{wanted}")
+        wait_until(lambda: is_empty(place.broker_url), 30, "an empty queue")
 
     assert all(row["failures"] == 1 for row in rows(engine, DeadLetterRow))
     told = Counter(
@@ -165,8 +168,12 @@ def test_a_recorder(place: Place, engine: Engine) -> None:
     events = Counter((row["subject"], row["event"]) for row in rows(engine, OutboxRow))
     assert set(events.values()) == {1}
     assert counted(engine) == recounted(engine)
-    assert {row["body"] for row in rows(engine, FailedImportRow)} == {b"unreadable %d" % number for number in rounds}
     print(f"killed before {len(rounds) - 1} of {len(steps)} steps: {sorted(set(steps))}")
+
+
+def parked(engine: Engine) -> set[bytes]:
+    """What could not become a record."""
+    return {row["body"] for row in rows(engine, FailedImportRow)}
 
 
 def statuses(engine: Engine) -> dict[str, int]:
