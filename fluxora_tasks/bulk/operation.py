@@ -264,7 +264,7 @@ class Progress:
         tokens: Messages that might be sent at once at ``filled_at`` (seconds since 1970).
         sent: Messages of this canary.
         succeeded: Outcomes of this step; ``failed`` likewise.
-        recent: Latest outcomes, the newest last: ``s`` or ``f``.
+        recent: Latest outcomes, the newest last: ``s``, ``f``, or ``u`` of a message that nobody has heard of.
         again: Group -> messages of this canary that failed as before.
         labels: Group -> its name for people.
         heard_at: When an outcome was last awaited with success, or the first message sent; seconds since 1970.

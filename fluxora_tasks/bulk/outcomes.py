@@ -92,7 +92,7 @@ def settled(row: Any, verdicts: Verdicts) -> Ended | None:
         return None
     gone = "" if row.state else "the record is gone"
     verdicts.mark(dead_id, Outcome.UNCONFIRMED, replay_no=number, detail=gone)
-    return None
+    return None if gone else Ended(is_success=False, is_known=False)
 
 
 def group_of(row: Any) -> str:

@@ -107,11 +107,13 @@ class Ended:
 
     Attributes:
         is_success: Else it failed again, or could not be published.
+        is_known: Else nobody has heard of it, and it is not awaited any more.
         same_group: The group it failed in again, where that is the one of before.
         label: That group for people.
     """
 
     is_success: bool
+    is_known: bool = True
     same_group: str = ""
     label: str = ""
 
@@ -140,8 +142,9 @@ def spent(progress: Progress, count: int, in_flight: int, now: float) -> Progres
 
 def heard(progress: Progress, outcomes: Sequence[Ended], pace: Pace, now: float) -> Progress:
     """After these outcomes, oldest first; a step that they end has its consequence for the rate."""
-    failures = [outcome for outcome in outcomes if not outcome.is_success]
-    recent = progress.recent + "".join("s" if outcome.is_success else "f" for outcome in outcomes)
+    known = [outcome for outcome in outcomes if outcome.is_known]
+    failures = [outcome for outcome in known if not outcome.is_success]
+    recent = progress.recent + "".join(map(_letter, outcomes))
     again, labels = dict(progress.again), dict(progress.labels)
     if progress.is_canary:
         for failure in failures:
@@ -151,13 +154,19 @@ def heard(progress: Progress, outcomes: Sequence[Ended], pace: Pace, now: float)
     counted = replace(
         progress,
         recent=recent[-_step(progress, pace) :],
-        succeeded=progress.succeeded + len(outcomes) - len(failures),
+        succeeded=progress.succeeded + len(known) - len(failures),
         failed=progress.failed + len(failures),
         again=again,
         labels=labels,
         heard_at=now,
     )
     return counted if progress.is_canary else _stepped(counted, pace)
+
+
+def _letter(outcome: Ended) -> str:
+    if not outcome.is_known:
+        return "u"
+    return "s" if outcome.is_success else "f"
 
 
 def slowed(progress: Progress) -> Progress:
@@ -175,7 +184,7 @@ def _cause_to_stop(facts: Facts) -> str:
                 f"cause not fixed: {count} of the first {known} outcomes failed again as before "
                 f"(group {group}{': ' if label else ''}{label})"
             )
-    failures, known = progress.recent.count("f"), len(progress.recent)
+    failures, known = progress.recent.count("f"), len(progress.recent) - progress.recent.count("u")
     if failures > pace.stop_ratio * max(FEWEST, known):
         return f"{failures} of the last {known} outcomes failed; {pace.stop_ratio:.0%} are allowed"
     return ""
@@ -210,7 +219,9 @@ def _issue(facts: Facts) -> Issue | Wait:
     progress = facts.progress
     if not facts.pending:
         return Wait(LOOK if facts.in_flight else 0.0, progress)
-    room = min(facts.pending, facts.pace.max_in_flight - facts.in_flight)
+    # where the latest news is that there is none, one message at a time asks whether a worker is back
+    most = 1 if progress.recent.endswith("u") else facts.pace.max_in_flight
+    room = min(facts.pending, most - facts.in_flight)
     if progress.is_canary:
         canary = facts.pace.canary_of(facts.records)
         if progress.sent >= canary:

@@ -82,6 +82,23 @@ def test_it_waits_for_an_outcome(shop: Shop) -> None:
     assert shop.until_over(id, succeeds).succeeded == 40
 
 
+def test_silent_workers_are_not_sent_more_and_more(shop: Shop) -> None:
+    """When nobody was heard of for long, one message asks whether somebody is there again."""
+    shop.bench.record(40)
+    id = shop.bench.start(pace=Pace(rate=1000, canary=0, max_in_flight=5))
+    sent = []
+    for _ in range(3):
+        for _ in range(4):
+            shop.step(silent)
+        sent.append(len(shop.taken))
+        shop.bench.clock.advance(1000)
+        shop.bench.ledger.flag_unconfirmed(after=900)
+    assert sent == [5, 6, 7]
+
+    operation = shop.until_over(id, succeeds)
+    assert (operation.state, operation.succeeded, operation.unconfirmed) == (State.COMPLETED, 33, 7)
+
+
 def test_too_many_failures_of_different_causes(shop: Shop) -> None:
     """It stops by itself; the rest is left alone."""
     shop.bench.record(200)

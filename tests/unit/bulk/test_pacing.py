@@ -14,6 +14,7 @@ from fluxora_tasks.bulk.operation import Pace, Progress
 from fluxora_tasks.bulk.pacing import Abort, Complete, Ended, Facts, Hold, Issue, Wait, decide, heard, slowed, spent
 
 OK = Ended(is_success=True)
+UNHEARD = Ended(is_success=False, is_known=False)
 NEW = Ended(is_success=False)
 SAME = Ended(is_success=False, same_group="g1", label="ValueError in demand")
 
@@ -222,6 +223,20 @@ def test_a_canary_that_nobody_heard_of_is_none() -> None:
     assert isinstance(decide(facts(progress=heard(silent, [OK], Pace(), 1000.0), unconfirmed=9)), Issue)
     assert isinstance(decide(facts(progress=silent, unconfirmed=0)), Issue)
     assert isinstance(decide(facts(progress=silent, unconfirmed=10, pending=0)), Complete)
+
+
+def test_silence_is_asked_by_one_message_at_a_time() -> None:
+    """Where the latest news is that nobody was heard of; one outcome, and it goes on as before. It is no failure."""
+    silent = heard(steady(), [OK, *[UNHEARD] * 100], Pace(), 1000.0)
+    asking = decide(facts(progress=silent))
+    assert isinstance(asking, Issue)
+    assert asking.count == 1
+    assert isinstance(decide(facts(progress=silent, in_flight=1)), Wait)
+    assert (silent.succeeded, silent.failed) == (1, 0)
+
+    answered = decide(facts(progress=heard(silent, [OK], Pace(), 1000.0)))
+    assert isinstance(answered, Issue)
+    assert answered.count > 1
 
 
 def test_after_the_circuit_it_goes_on_as_a_canary() -> None:
