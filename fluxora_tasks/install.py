@@ -24,7 +24,7 @@ from fluxora_tasks.breaker.registry import Breakers, breakers, use_policies
 from fluxora_tasks.bulk.surroundings import AppSurroundings
 from fluxora_tasks.configuration import redis_among
 from fluxora_tasks.deadletter.grouping import BUILT_IN, Grouping, read_grouping
-from fluxora_tasks.deadletter.identity import MESSAGE_ID, new_id
+from fluxora_tasks.deadletter.identity import MESSAGE_ID, timed_id
 from fluxora_tasks.deadletter.publisher import NotePublisher
 from fluxora_tasks.deadletter.redaction import Redaction
 from fluxora_tasks.deadletter.redactionfile import read_redaction
@@ -284,7 +284,7 @@ def _note_sends(app: Celery, extension: Extension) -> None:
         headers = options.get("headers") or {}
         if MESSAGE_ID in headers:
             return inner(name, *args, **options)
-        message_id = new_id()
+        message_id = timed_id()
         options["headers"] = {**headers, MESSAGE_ID: message_id}
         journal = extension.journal
         if journal is None:

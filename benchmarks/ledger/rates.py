@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from sqlalchemy import Engine
 from benchmarks.ledger.filling import ERRORS, NEWEST, QUEUES, TASKS, TRACEBACK
 from fluxora_tasks.deadletter.envelope import DeadLetter, Kind, Payload, View
 from fluxora_tasks.deadletter.fingerprint import Fingerprint
-from fluxora_tasks.deadletter.identity import dead_id_for, failure_id_for
+from fluxora_tasks.deadletter.identity import dead_id_for, failure_id_for, new_id, timed_id
 from fluxora_tasks.ledger.database import open_engine
 from fluxora_tasks.ledger.filters import parse
 from fluxora_tasks.ledger.records import Claim
@@ -53,7 +52,7 @@ def ingest(url: str, count: int, budget: float) -> Iterator[Rate]:
     """New notes, the same once more, and new ones by two recorders at once."""
     engine = open_engine(url)
     ledger = Ledger(engine)
-    batches = list(_batches("one", count))
+    batches = list(_batches(count))
     yield Rate(f"ingest, one recorder, {BATCH} at a time", count / _seconds(ledger, batches), budget)
     yield Rate("the same notes once more", count / _seconds(ledger, batches), None)
     engine.dispose()
@@ -72,7 +71,7 @@ def _together(url: str, count: int) -> float:
     """Seconds until both are done."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
-    children = [context.Process(target=_record, args=(url, name, count, barrier)) for name in ("left", "right")]
+    children = [context.Process(target=_record, args=(url, count, barrier)) for _ in range(2)]
     for child in children:
         child.start()
     barrier.wait()
@@ -84,36 +83,37 @@ def _together(url: str, count: int) -> float:
     return time.perf_counter() - began
 
 
-def _record(url: str, name: str, count: int, barrier: Barrier) -> None:
+def _record(url: str, count: int, barrier: Barrier) -> None:
     engine = open_engine(url)
-    ledger, batches = Ledger(engine), list(_batches(name, count))
+    ledger, batches = Ledger(engine), list(_batches(count))
     ledger.status_counts()
     barrier.wait()
     _seconds(ledger, batches)
     engine.dispose()
 
 
-def _batches(name: str, count: int) -> Iterator[list[DeadLetter]]:
+def _batches(count: int) -> Iterator[list[DeadLetter]]:
     for start in range(0, count, BATCH):
-        yield [_note(f"{name}-{uuid.uuid4()}", number) for number in range(start, min(start + BATCH, count))]
+        yield [_note(number) for number in range(start, min(start + BATCH, count))]
 
 
-def _note(message_id: str, number: int) -> DeadLetter:
+def _note(number: int) -> DeadLetter:
     """A failure as a worker tells of it; 200 groups."""
     group = number * 7919 % 200
     task, queue = TASKS[group % 5], QUEUES[group % 4]
     error, words = ERRORS[group // 2 % 5]
+    message_id, run_id, task_id = timed_id(), timed_id(), new_id()
     dead_id = dead_id_for(message_id, task, queue)
-    headers = {"id": message_id, "task": task, "lang": "py", "retries": 3, "root_id": message_id, "tenant": "t7"}
+    headers = {"id": task_id, "task": task, "lang": "py", "retries": 3, "root_id": task_id, "tenant": "t7"}
     arguments = {"customer": number, "currency": "EUR"}
     return DeadLetter(
         dead_id=dead_id,
-        failure_id=failure_id_for(dead_id, message_id),
+        failure_id=failure_id_for(dead_id, run_id),
         message_id=message_id,
-        run_id=message_id,
+        run_id=run_id,
         kind=Kind.RETRIES_EXHAUSTED,
         task=task,
-        task_id=message_id,
+        task_id=task_id,
         queue=queue,
         routing_key=queue,
         exception_type=error,
@@ -127,7 +127,7 @@ def _note(message_id: str, number: int) -> DeadLetter:
             "application/json",
             "utf-8",
             headers,
-            {"correlation_id": message_id, "delivery_mode": 2},
+            {"correlation_id": task_id, "delivery_mode": 2},
         ),
         fingerprint=Fingerprint("frame", (f"type={error}", f"at=shop.orders.step{group}", f"task={task}")),
         view=View([number], arguments, headers),

@@ -8,7 +8,9 @@ failure_id  one failure; primary key of its attempt row, which makes ingest idem
 
 from __future__ import annotations
 
+import os
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -36,6 +38,7 @@ DEFERRAL_HEADERS: Final = frozenset({DEFERRALS, DEFERRED_FOR, DEFERRED_SINCE})
 
 _SEPARATOR = "\x1f"
 
+_TIMED: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DEAD_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _HIGHEST_NUMBER: Final = 2**31 - 1
 
@@ -45,14 +48,27 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def timed_id() -> str:
+    """A random id that begins with its time [RFC 9562, UUID version 7]: many of one hour stand together in an index.
+
+    For ids that nobody types: the first eight characters are the same for a minute.
+    """
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10))
+    return str(uuid.UUID(int=value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62))
+
+
 def dead_id_for(message_id: str, task: str, queue: str) -> str:
     """The record a message belongs to: the same for every failure of the same message."""
     return _derived("dead", message_id, task, queue)
 
 
 def failure_id_for(dead_id: str, run_id: str) -> str:
-    """One failure of one delivery: a signal that fires twice still makes one row."""
-    return _derived("failure", dead_id, run_id)
+    """One failure of one delivery: a signal that fires twice still makes one row.
+
+    It begins with the time of its run, where that has one: see ``timed_id``.
+    """
+    derived = _derived("failure", dead_id, run_id)
+    return f"{run_id[:13]}-8{derived[15:]}" if _TIMED.fullmatch(run_id) else derived
 
 
 def claimed_dead_id(headers: Mapping[str, Any]) -> str:

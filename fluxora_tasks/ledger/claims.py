@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, or_, select, update
 
 from fluxora_tasks.deadletter.envelope import Payload
-from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.deadletter.identity import new_id, timed_id
 from fluxora_tasks.deadletter.rewrite import needs_fresh_task_id, rewrite
 from fluxora_tasks.errors import ConflictError
 from fluxora_tasks.ledger import groups, trail
@@ -325,7 +325,7 @@ def _item_columns(
     row: AnyRow, after: Standing, by: Requester, now: datetime, operation_id: str | None, task_id: str | None
 ) -> dict[str, Any]:
     return {
-        "id": new_id(),
+        "id": timed_id(),
         "dead_letter_id": row.id,
         "replay_no": after.replay_no,
         "publish_id": new_id(),

@@ -16,7 +16,7 @@ from fluxora_tasks.deadletter.identity import (
     claimed_replay_no,
     dead_id_for,
     failure_id_for,
-    new_id,
+    timed_id,
 )
 from fluxora_tasks.transport.amqp_delay import is_delay_queue
 
@@ -36,7 +36,7 @@ def broker_dead_letter(payload: Payload, *, now: datetime) -> DeadLetter | None:
     headers = payload.headers
     queue, reason = str(death.get("queue", "")), str(death.get("reason", ""))
     task, task_id = _text(headers.get("task")), _text(headers.get("id"))
-    message_id = _text(headers.get(MESSAGE_ID)) or task_id or _message_property(payload) or new_id()
+    message_id = _text(headers.get(MESSAGE_ID)) or task_id or _message_property(payload) or timed_id()
     dead_id = claimed_dead_id(headers) or dead_id_for(message_id, task, queue)
     failed_at = _moment(death.get("time"), now)
     run_id = f"x-death:{queue}:{reason}:{death.get('count', 1)}:{failed_at.isoformat()}"

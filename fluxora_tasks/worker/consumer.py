@@ -18,7 +18,7 @@ from celery.utils.objects import Bunch
 from kombu.exceptions import ContentDisallowed
 
 from fluxora_tasks.deadletter.envelope import Kind
-from fluxora_tasks.deadletter.identity import new_id
+from fluxora_tasks.deadletter.identity import timed_id
 from fluxora_tasks.deadletter.origin import queue_of
 from fluxora_tasks.task.tracing import trace_bodies
 from fluxora_tasks.worker.capture import Delivery, Reason, dead_letter
@@ -91,7 +91,7 @@ class Capturing:
         headers = _headers(message)
         return Delivery(
             message=message,
-            run_id=new_id(),
+            run_id=timed_id(),
             queue=queue_of(self.app, message),
             task=_text(headers.get("task")),
             task_id=_text(headers.get("id")),

@@ -23,7 +23,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from fluxora_tasks.deadletter.envelope import Confirmation, DeadLetter, Kind, Note
-from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, new_id
+from fluxora_tasks.deadletter.identity import DEAD_ID, DEFERRALS, MESSAGE_ID, PUBLISH_ID, timed_id
 from fluxora_tasks.deadletter.origin import queue_of
 from fluxora_tasks.deadletter.redaction import Secrets
 from fluxora_tasks.journal import Ending
@@ -298,7 +298,7 @@ class CapturingRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def _delivery(self) -> Delivery:
         return Delivery(
             message=self._message,
-            run_id=new_id(),
+            run_id=timed_id(),
             queue=queue_of(self._app, self._message),
             task=str(self._type),
             task_id=str(self.id),

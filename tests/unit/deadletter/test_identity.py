@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from fluxora_tasks.deadletter.identity import (
     dead_id_for,
     failure_id_for,
     new_id,
+    timed_id,
 )
 
 
@@ -26,6 +29,24 @@ def test_two_deliveries_are_two_failures() -> None:
     """One run signalled twice is one failure."""
     assert failure_id_for("d", "r1") != failure_id_for("d", "r2")
     assert new_id() != new_id()
+
+
+def test_ids_of_one_time_stand_together() -> None:
+    """Of a hundred written at once, an index gets one place dirty and not a hundred."""
+    before = time.time_ns() // 1_000_000
+    found = [uuid.UUID(timed_id()) for _ in range(100)]
+    after = time.time_ns() // 1_000_000
+    assert {(one.version, one.variant) for one in found} == {(7, uuid.RFC_4122)}
+    assert all(before <= one.int >> 80 <= after for one in found)
+    assert len(set(found)) == 100
+
+
+def test_a_failure_begins_with_the_time_of_its_run() -> None:
+    """These, too, are part of the stored data."""
+    run = "01a21d89-2b9b-73ae-be2d-e7e7c219d724"
+    assert failure_id_for("d", run) == "01a21d89-2b9b-8041-b58a-5a17ecb04bb3"
+    assert uuid.UUID(failure_id_for("d", run)).version == 8
+    assert failure_id_for("d", run) != failure_id_for("e", run)
 
 
 def test_a_foreign_id_of_any_text_has_a_record() -> None:
