@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import pools
 
 from fluxora_tasks import shared
 from fluxora_tasks.breaker import registry
@@ -57,6 +58,13 @@ def _no_shared_state_of_others() -> None:
     """What an earlier test installed, or said about a circuit, is not this one's."""
     shared.use(lambda: None)
     registry._declared.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_connections_of_others() -> None:
+    """Kombu keeps connections for the whole process; the server behind one may have ended it since."""
+    for group in (pools.connections, pools.producers):
+        group.clear()
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ class FleetShare:
         assert self._fleet is not None
         firsts, retries, processes = self._fleet.firsts, self._fleet.retries, self._fleet.processes
         rest = self._ratio * firsts + self._floor * self._window - retries
-        part = max(0.0, rest) / processes + self._ratio * self._unsent[0]
+        # below zero, too: what rounding spent too much is made up for, else every exchange would add to it
+        part = rest / processes + self._ratio * self._unsent[0]
         return self._unsent[1] + 1 <= int(part + self._dice)
 
     def _by_itself(self, now: float) -> bool:

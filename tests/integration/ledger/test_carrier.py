@@ -138,7 +138,8 @@ def test_the_broker_closes_the_channel(vhost_url: str) -> None:
     odd = Parcel(Payload(b"x", None, None, {PUBLISH_ID: "p2"}, {"expiration": "never"}), QUEUE, "p2")
     with carrying(vhost_url) as (carrier, _):
         found = errors(carrier, [odd, parcel(3)])
-        assert found == ["PreconditionFailed?", "PreconditionFailed?"]
+        # it may say so before the second is sent
+        assert found in (["PreconditionFailed?", "PreconditionFailed?"], ["PreconditionFailed"])
         assert carrier.is_spent
     with carrying(vhost_url) as (carrier, _):
         assert errors(carrier, [odd]) == ["PreconditionFailed"]

@@ -56,7 +56,7 @@ def test_before_the_fleet_is_heard_a_slice_of_the_floor_is_allowed() -> None:
         (FleetCounts(1000, 0, 10), 30),  # a tenth of it
         (FleetCounts(1000, 290, 10), 1),
         (FleetCounts(1000, 300, 10), 0),  # others spent it
-        (FleetCounts(1000, 900, 10), 0),  # overspent
+        (FleetCounts(1000, 900, 10), 0),  # far too much was spent
         (FleetCounts(0, 0, 200), 1),  # half a retry each: chance rounds it
         (FleetCounts(0, 0, 300), 0),
     ],
@@ -76,6 +76,23 @@ def test_parts_below_one_add_up() -> None:
         one.heard(FleetCounts(0, 0, 300), (0, 0), 50.0)
         total += one.take(50.1)
     assert 70 <= total <= 130
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_rounding_spent_too_much_is_made_up_for(seed: int) -> None:
+    """Ten processes, each of which asks the store every twenty calls: however often they round, the rule holds."""
+    random, firsts, retries = Random(seed), 0, 0
+    fleet = [FleetShare(0.2, 0.0, 10.0, alone=False, random=random) for _ in range(10)]
+    for _ in range(10_000):
+        one = random.choice(fleet)
+        if random.random() < 1 / 20:
+            sent = one.unsent(50.0)
+            firsts, retries = firsts + sent[0], retries + sent[1]
+            one.heard(FleetCounts(firsts, retries, len(fleet)), sent, 50.0)
+        one.first(50.0)
+        one.take(50.0)
+    spent = retries + sum(one.unsent(50.0)[1] for one in fleet)
+    assert 2000 - 2 * len(fleet) <= spent <= 2000 + len(fleet)
 
 
 def test_own_first_attempts_count_before_the_store_knows_of_them() -> None:
